@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# grpccommon_generate(<target>
+#   PROTOS …                 # paths below BASE
+#   [BASE <folder>]          # import root; default: the current source folder
+#   [IMPORTS <folder> …]     # further import roots
+#   [LIBRARIES <target> …]   # libraries with the generated code of imports
+#   [MESSAGES_ONLY])         # no gRPC stubs and services
+#
+# Turns an application's protos into one library target, with messages, stubs
+# and services, on Debian's gRPC as on vcpkg's. Works inside this project and
+# from an install (grpccommonConfig.cmake includes it).
+include_guard(GLOBAL)
+
+function(grpccommon_generate target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "MESSAGES_ONLY" "BASE"
+    "PROTOS;IMPORTS;LIBRARIES")
+  if(NOT arg_PROTOS)
+    message(FATAL_ERROR "grpccommon_generate(${target}): PROTOS is empty")
+  endif()
+  if(NOT arg_BASE)
+    set(arg_BASE "${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
+  get_filename_component(base "${arg_BASE}" ABSOLUTE)
+  set(out "${CMAKE_CURRENT_BINARY_DIR}/${target}_protos")
+  file(MAKE_DIRECTORY "${out}")
+
+  set(import_flags "-I${base}")
+  if(GRPCCOMMON_PROTO_DIR)
+    list(APPEND arg_IMPORTS "${GRPCCOMMON_PROTO_DIR}")
+  endif()
+  foreach(folder IN LISTS arg_IMPORTS)
+    list(APPEND import_flags "-I${folder}")
+  endforeach()
+  foreach(folder IN LISTS Protobuf_INCLUDE_DIRS)
+    list(APPEND import_flags "-I${folder}")
+  endforeach()
+
+  set(generated "")
+  foreach(proto IN LISTS arg_PROTOS)
+    if(NOT EXISTS "${base}/${proto}")
+      message(FATAL_ERROR
+        "grpccommon_generate(${target}): no ${proto} below ${base}")
+    endif()
+    string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
+    set(outputs "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h")
+    set(grpc_flags "")
+    if(NOT arg_MESSAGES_ONLY)
+      list(APPEND outputs "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h")
+      set(grpc_flags "--grpc_out=${out}"
+        "--plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>")
+    endif()
+    add_custom_command(
+      OUTPUT ${outputs}
+      COMMAND protobuf::protoc ${import_flags} "--cpp_out=${out}" ${grpc_flags}
+        "${base}/${proto}"
+      DEPENDS "${base}/${proto}" protobuf::protoc
+      COMMENT "Generating ${stem}"
+      VERBATIM)
+    list(APPEND generated ${outputs})
+  endforeach()
+
+  add_library(${target} STATIC ${generated})
+  target_compile_features(${target} PUBLIC cxx_std_17)
+  target_include_directories(${target} SYSTEM PUBLIC "$<BUILD_INTERFACE:${out}>")
+  target_link_libraries(${target} PUBLIC ${arg_LIBRARIES} protobuf::libprotobuf)
+  if(NOT arg_MESSAGES_ONLY)
+    target_link_libraries(${target} PUBLIC gRPC::grpc++)
+  endif()
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+endfunction()

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "grpccommon/base/clock.h"
+#include "grpccommon/base/export.h"
+#include "grpccommon/log/sink.h"
+
+namespace grpccommon {
+
+enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError, kOff };
+
+GRPCCOMMON_EXPORT std::string_view LogLevelName(LogLevel level);
+/// "debug", "info", "warning", "error" or "off".
+GRPCCOMMON_EXPORT std::optional<LogLevel> ParseLogLevel(std::string_view name);
+
+/// One field of a line; holds references, so it lives as long as the call that
+/// it is an argument of.
+class LogField {
+ public:
+  LogField(std::string_view name, std::string_view value)
+      : name_(name), kind_(Kind::kText), text_(value) {}
+  LogField(std::string_view name, const char* value)
+      : LogField(name, std::string_view(value)) {}
+  LogField(std::string_view name, const std::string& value)
+      : LogField(name, std::string_view(value)) {}
+  LogField(std::string_view name, bool value)
+      : name_(name), kind_(Kind::kBool), integer_(value ? 1 : 0) {}
+  template <typename Number>
+    requires std::is_arithmetic_v<Number>
+  LogField(std::string_view name, Number value)
+      : name_(name),
+        kind_(std::is_floating_point_v<Number> ? Kind::kReal
+              : std::is_signed_v<Number>       ? Kind::kSigned
+                                               : Kind::kUnsigned) {
+    if constexpr (std::is_floating_point_v<Number>) {
+      real_ = value;
+    } else {
+      integer_ = static_cast<std::uint64_t>(value);
+    }
+  }
+
+ private:
+  friend class LogLine;
+  enum class Kind : std::uint8_t { kText, kBool, kSigned, kUnsigned, kReal };
+  std::string_view name_;
+  Kind kind_;
+  std::string_view text_;
+  std::uint64_t integer_ = 0;
+  double real_ = 0;
+};
+
+/// Builds one line, a JSON object, without allocating in the common case (it
+/// reuses a buffer of the thread). Invalid UTF-8 becomes U+FFFD; control
+/// characters are escaped, so that a value cannot forge a line.
+class GRPCCOMMON_EXPORT LogLine {
+ public:
+  LogLine();
+  ~LogLine();
+  LogLine(const LogLine&) = delete;
+  LogLine& operator=(const LogLine&) = delete;
+
+  LogLine& Add(const LogField& field);
+  LogLine& Add(std::string_view name, std::string_view text);
+  LogLine& AddInteger(std::string_view name, std::int64_t value);
+  /// `json` is written as it is and must be one JSON value.
+  LogLine& AddJson(std::string_view name, std::string_view json);
+  LogLine& AddTime(std::string_view name, Clock::WallTime time);
+
+  /// The finished line, newline included; valid until the next Add.
+  std::string_view Finish();
+
+ private:
+  void AppendName(std::string_view name);
+  void AppendText(std::string_view text);
+  std::string& buffer_;
+  const bool owned_;
+};
+
+/// Writes `ts`, `level`, `msg`, `service`, the logger's own fields, then those
+/// of the line. Cheap to copy; thread-safe.
+class GRPCCOMMON_EXPORT Logger {
+ public:
+  /// A logger that writes nowhere.
+  Logger();
+  /// `service` is in every line; `clock` is borrowed and must outlive the
+  /// logger and its copies.
+  Logger(std::shared_ptr<LogSink> sink, std::string service,
+         LogLevel level = LogLevel::kInfo, const Clock& clock = SteadyClock());
+
+  /// The same with one more field in every line.
+  Logger With(const LogField& field) const;
+
+  bool Enabled(LogLevel level) const {
+    return level >= level_->load(std::memory_order_relaxed) &&
+           level != LogLevel::kOff;
+  }
+  /// Holds for all copies at once.
+  void set_level(LogLevel level) { level_->store(level); }
+  LogLevel level() const { return level_->load(); }
+
+  void Log(LogLevel level, std::string_view message,
+           std::initializer_list<LogField> fields = {}) const;
+  void Debug(std::string_view message,
+             std::initializer_list<LogField> fields = {}) const {
+    Log(LogLevel::kDebug, message, fields);
+  }
+  void Info(std::string_view message,
+            std::initializer_list<LogField> fields = {}) const {
+    Log(LogLevel::kInfo, message, fields);
+  }
+  void Warning(std::string_view message,
+               std::initializer_list<LogField> fields = {}) const {
+    Log(LogLevel::kWarning, message, fields);
+  }
+  void Error(std::string_view message,
+             std::initializer_list<LogField> fields = {}) const {
+    Log(LogLevel::kError, message, fields);
+  }
+
+  /// Starts a line with the fields that every line has, for callers that add
+  /// theirs one by one; hand it to `Write`.
+  void Begin(LogLine& line, LogLevel level, std::string_view message) const;
+  void Write(LogLine& line) const;
+
+  const std::shared_ptr<LogSink>& sink() const { return sink_; }
+
+ private:
+  std::shared_ptr<LogSink> sink_;
+  std::shared_ptr<std::atomic<LogLevel>> level_;
+  // `"service":"…"` and the logger's own fields, rendered once.
+  std::shared_ptr<const std::string> prefix_;
+  const Clock* clock_;
+};
+
+/// Sends what gRPC core logs to `logger` until the process ends or another
+/// logger is installed. gRPC from 1.65 on logs through Abseil's log instead;
+/// both are covered (with Abseil before its log library: gRPC only).
+GRPCCOMMON_EXPORT void InstallGrpcLog(const Logger& logger);
+
+}  // namespace grpccommon

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/base/clock.h"
+
+namespace grpccommon {
+namespace {
+
+class MachineClock : public Clock {
+ public:
+  TimePoint Now() const override { return std::chrono::steady_clock::now(); }
+  WallTime WallNow() const override { return std::chrono::system_clock::now(); }
+};
+
+}  // namespace
+
+const Clock& SteadyClock() {
+  static const MachineClock clock;
+  return clock;
+}
+
+}  // namespace grpccommon

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace grpccommon {
+namespace {
+
+absl::Status ErrnoStatus(int error, const std::string& path) {
+  const std::string message =
+      absl::StrCat("cannot read ", path, ": ", std::strerror(error));
+  if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
+  if (error == EACCES || error == EPERM) {
+    return absl::PermissionDeniedError(message);
+  }
+  return absl::UnavailableError(message);
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+using Fingerprint = std::tuple<dev_t, ino_t, off_t, std::time_t, long>;
+
+std::optional<Fingerprint> TakeFingerprint(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return std::nullopt;
+  return Fingerprint(info.st_dev, info.st_ino, info.st_size,
+                     info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     std::size_t max_bytes) {
+  // Non-blocking, so that a FIFO in the place of a file cannot hang us.
+  const FileDescriptor file(
+      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return ErrnoStatus(errno, path);
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, path);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is not a file"));
+  }
+  std::string content;
+  char buffer[16384];
+  while (true) {
+    const ssize_t count = read(file.get(), buffer, sizeof buffer);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(errno, path);
+    }
+    if (count == 0) return content;
+    if (content.size() + static_cast<std::size_t>(count) > max_bytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " is larger than ", max_bytes, " bytes"));
+    }
+    content.append(buffer, static_cast<std::size_t>(count));
+  }
+}
+
+struct FileWatcher::State {
+  std::string path;
+  std::function<void()> on_change;
+  std::optional<Fingerprint> last;
+  std::optional<PeriodicTask> task;
+};
+
+FileWatcher::FileWatcher(std::string path, Scheduler& scheduler,
+                         Clock::Duration interval,
+                         std::function<void()> on_change)
+    : state_(std::make_unique<State>()) {
+  state_->path = std::move(path);
+  state_->on_change = std::move(on_change);
+  state_->last = TakeFingerprint(state_->path);
+  state_->task.emplace(scheduler, interval, [state = state_.get()] {
+    const std::optional<Fingerprint> now = TakeFingerprint(state->path);
+    if (!now.has_value() || now == state->last) {
+      if (!now.has_value()) state->last.reset();
+      return;
+    }
+    state->last = now;
+    state->on_change();
+  });
+}
+
+FileWatcher::~FileWatcher() = default;
+
+}  // namespace grpccommon

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/call/server_call.h"
+
+#include <array>
+#include <unordered_map>
+
+#include "call/server_call_driver.h"
+#include "grpc/grpc.h"
+#include "grpc/support/time.h"
+#include "grpccommon/base/mutex.h"
+#include "grpccommon/base/string_view.h"
+#include "grpccommon/base/uuid.h"
+#include "grpccommon/call/metadata_keys.h"
+#include "grpcpp/server_context.h"
+
+namespace grpccommon {
+namespace {
+
+// Only its address counts.
+const char kTag = 0;
+
+// gRPC's call has one place for a pointer of ours, the one for tracing plugins.
+// Where such a plugin has taken it, or there is no gRPC call (in unit tests),
+// calls are found by their context in this table instead.
+class CallTable {
+ public:
+  void Insert(const grpc::ServerContextBase* context, ServerCall* call) {
+    used_.store(true, std::memory_order_release);
+    Shard& shard = ShardOf(context);
+    const MutexLock lock(shard.mutex);
+    shard.calls[context] = call;
+  }
+  void Erase(const grpc::ServerContextBase* context) {
+    if (!used_.load(std::memory_order_acquire)) return;
+    Shard& shard = ShardOf(context);
+    const MutexLock lock(shard.mutex);
+    shard.calls.erase(context);
+  }
+  ServerCall* Find(const grpc::ServerContextBase* context) {
+    if (!used_.load(std::memory_order_acquire)) return nullptr;
+    Shard& shard = ShardOf(context);
+    const MutexLock lock(shard.mutex);
+    const auto call = shard.calls.find(context);
+    return call == shard.calls.end() ? nullptr : call->second;
+  }
+
+ private:
+  struct Shard {
+    Mutex mutex;
+    std::unordered_map<const grpc::ServerContextBase*, ServerCall*> calls
+        ABSL_GUARDED_BY(mutex);
+  };
+  Shard& ShardOf(const grpc::ServerContextBase* context) {
+    return shards_[(reinterpret_cast<std::uintptr_t>(context) >> 8) %
+                   shards_.size()];
+  }
+  std::atomic<bool> used_{false};
+  std::array<Shard, 32> shards_;
+};
+
+CallTable& Table() {
+  static CallTable* const table = new CallTable();
+  return *table;
+}
+
+bool IsRequestIdCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c >= '0' && c <= '9') ||
+         std::string_view("-_.:/+=@").find(c) != std::string_view::npos;
+}
+
+bool IsRequestId(std::string_view text) {
+  if (text.empty() || text.size() > 128) return false;
+  for (const char c : text) {
+    if (!IsRequestIdCharacter(c)) return false;
+  }
+  return true;
+}
+
+const std::shared_ptr<const Principal>& Anonymous() {
+  static const auto* const anonymous =
+      new std::shared_ptr<const Principal>(std::make_shared<Principal>());
+  return *anonymous;
+}
+
+// gRPC writes the brackets of an IPv6 peer percent-encoded in some versions.
+std::string DecodePeer(std::string peer) {
+  for (const auto& [escape, character] :
+       {std::pair("%5B", '['), std::pair("%5D", ']'), std::pair("%25", '%')}) {
+    for (std::size_t at = peer.find(escape); at != std::string::npos;
+         at = peer.find(escape, at + 1)) {
+      peer.replace(at, 3, 1, character);
+    }
+  }
+  return peer;
+}
+
+}  // namespace
+
+ServerCall* ServerCall::Of(const grpc::ServerContextBase& context) {
+  const auto* call =
+      reinterpret_cast<const ServerCall*>(context.census_context());
+  if (call != nullptr && call->tag_ == &kTag) {
+    return const_cast<ServerCall*>(call);
+  }
+  return Table().Find(&context);
+}
+
+ServerCall::~ServerCall() { delete peer_.load(std::memory_order_acquire); }
+
+std::string_view ServerCall::peer() const {
+  const std::string* known = peer_.load(std::memory_order_acquire);
+  if (known == nullptr) {
+    auto fresh = std::make_unique<std::string>(DecodePeer(context_->peer()));
+    if (peer_.compare_exchange_strong(known, fresh.get(),
+                                      std::memory_order_acq_rel)) {
+      known = fresh.release();
+    }
+  }
+  return *known;
+}
+
+std::string_view ServerCall::peer_address() const {
+  std::string_view address = peer();
+  const std::size_t scheme = address.find(':');
+  if (scheme == std::string_view::npos) return address;
+  const bool internet = address.starts_with("ipv");
+  address.remove_prefix(scheme + 1);
+  if (!internet) return address;
+  address = address.substr(0, address.rfind(':'));
+  if (address.starts_with('[') && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  return address;
+}
+
+std::string_view ServerCall::metadata(std::string_view key) const {
+  const auto& all = context_->client_metadata();
+  const auto entry = all.find(grpc::string_ref(key.data(), key.size()));
+  return entry == all.end() ? std::string_view() : ToStd(entry->second);
+}
+
+void ServerCall::VisitMetadata(
+    const std::function<void(std::string_view, std::string_view)>& visit)
+    const {
+  for (const auto& [key, value] : context_->client_metadata()) {
+    visit(ToStd(key), ToStd(value));
+  }
+}
+
+void ServerCall::set_principal(std::shared_ptr<const Principal> principal) {
+  principal_ = principal != nullptr ? std::move(principal) : Anonymous();
+}
+
+Clock::Duration ServerCall::remaining() const {
+  return deadline_.has_value() ? *deadline_ - clock_->Now()
+                               : Clock::Duration::max();
+}
+
+bool ServerCall::cancelled() const {
+  return cancelled_.load(std::memory_order_acquire) || context_->IsCancelled();
+}
+
+void ServerCall::AddTrailingMetadata(std::string_view key,
+                                     std::string_view value) {
+  context_->AddTrailingMetadata(std::string(key), std::string(value));
+}
+
+void ServerCall::AddInitialMetadata(std::string_view key,
+                                    std::string_view value) {
+  context_->AddInitialMetadata(std::string(key), std::string(value));
+}
+
+Logger ServerCall::log() const {
+  Logger logger = logger_->With({"request_id", request_id_});
+  if (!trace_.valid()) return logger;
+  const auto hex = [](const auto& bytes) {
+    std::string text;
+    for (const std::uint8_t byte : bytes) {
+      text.push_back("0123456789abcdef"[byte >> 4]);
+      text.push_back("0123456789abcdef"[byte & 0xf]);
+    }
+    return text;
+  };
+  return logger.With({"trace_id", hex(trace_.trace_id)})
+      .With({"span_id", hex(trace_.span_id)});
+}
+
+std::shared_ptr<const grpc::AuthContext> ServerCall::auth_context() const {
+  return context_->auth_context();
+}
+
+namespace internal {
+
+void ServerCallDriver::Bind(ServerCall& call,
+                            grpc::ServerContextBase& context) {
+  call.context_ = &context;
+  call.tag_ = &kTag;
+  grpc_call* const core_call = context.c_call();
+  if (core_call != nullptr && context.census_context() == nullptr) {
+    grpc_census_call_set_context(core_call,
+                                 reinterpret_cast<census_context*>(&call));
+  } else {
+    Table().Insert(&context, &call);
+  }
+}
+
+void ServerCallDriver::Unbind(ServerCall& call) {
+  if (call.context_ != nullptr) Table().Erase(call.context_);
+}
+
+void ServerCallDriver::Start(ServerCall& call, const Method& method,
+                             std::string_view path,
+                             const google::protobuf::Message* request,
+                             const Clock& clock, const Logger& logger) {
+  call.method_ = &method;
+  call.path_ = path;
+  call.request_ = request;
+  call.clock_ = &clock;
+  call.logger_ = &logger;
+  call.principal_ = Anonymous();
+  call.started_at_ = clock.Now();
+  call.started_wall_ = clock.WallNow();
+
+  const std::string_view sent_id = call.metadata(metadata::kRequestId);
+  if (IsRequestId(sent_id)) {
+    call.request_id_ = sent_id;
+  } else {
+    WriteUuidV7(call.started_wall_, call.request_id_buffer_);
+    call.request_id_ = {call.request_id_buffer_, kUuidLength};
+  }
+
+  const gpr_timespec deadline = call.context_->raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) != 0) {
+    const gpr_timespec left =
+        gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    call.deadline_ = call.started_at_ + std::chrono::seconds(left.tv_sec) +
+                     std::chrono::nanoseconds(left.tv_nsec);
+  }
+  if (method.policy.timeout.has_value()) {
+    const Clock::TimePoint bound = call.started_at_ + *method.policy.timeout;
+    if (!call.deadline_.has_value() || bound < *call.deadline_) {
+      call.deadline_ = bound;
+    }
+  }
+}
+
+}  // namespace internal
+}  // namespace grpccommon

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "grpccommon/call/server_call.h"
+#include "grpcpp/server_context.h"
+
+namespace grpccommon::internal {
+
+/// The hands on a ServerCall: the server's call path drives real ones, testing
+/// drives fakes.
+class ServerCallDriver {
+ public:
+  static std::unique_ptr<ServerCall> New() {
+    return std::unique_ptr<ServerCall>(new ServerCall());
+  }
+
+  /// Lets `ServerCall::Of(context)` find `call`, until Unbind.
+  static void Bind(ServerCall& call, grpc::ServerContextBase& context);
+  static void Unbind(ServerCall& call);
+
+  /// Fills in what every call has. All arguments outlive the call.
+  static void Start(ServerCall& call, const Method& method,
+                    std::string_view path,
+                    const google::protobuf::Message* request,
+                    const Clock& clock, const Logger& logger);
+
+  static void set_request(ServerCall& call,
+                          const google::protobuf::Message* request) {
+    call.request_ = request;
+  }
+  static void set_peer(ServerCall& call, std::string peer) {
+    call.peer_.store(new std::string(std::move(peer)));
+  }
+  static void set_deadline(ServerCall& call, Clock::TimePoint deadline) {
+    call.deadline_ = deadline;
+  }
+  static void set_admission_time(ServerCall& call, Clock::Duration time) {
+    call.admission_time_ = time;
+  }
+  static void set_refused_by(ServerCall& call,
+                             const ServerInterceptor* interceptor) {
+    call.refused_by_.store(interceptor, std::memory_order_release);
+  }
+  static void set_exception(ServerCall& call, std::string_view text) {
+    call.exception_ = text;
+  }
+  static void set_cancelled(ServerCall& call) {
+    call.cancelled_.store(true, std::memory_order_release);
+  }
+  static void CountReceived(ServerCall& call, std::uint64_t bytes) {
+    call.messages_received_.fetch_add(1, std::memory_order_relaxed);
+    call.bytes_received_.fetch_add(bytes, std::memory_order_relaxed);
+  }
+  static void CountSent(ServerCall& call, std::uint64_t bytes) {
+    call.messages_sent_.fetch_add(1, std::memory_order_relaxed);
+    call.bytes_sent_.fetch_add(bytes, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace grpccommon::internal
