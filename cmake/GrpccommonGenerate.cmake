@@ -6,14 +6,23 @@
 #   [LIBRARIES <target> …]   # libraries with the generated code of imports
 #   [MESSAGES_ONLY])         # no gRPC stubs and services
 #
-# Turns an application's protos into one library target, with messages, stubs
-# and services, on Debian's gRPC as on vcpkg's. Works inside this project and
-# from an install (grpccommonConfig.cmake includes it).
+# Turns an application's protos into one static library target, with messages,
+# stubs and services, on Debian's gRPC as on vcpkg's. Works inside this project,
+# below add_subdirectory and from an install (grpccommonConfig.cmake includes
+# it).
+#
+# Protos that import what libgrpccommon provides (grpccommon/…, google/api/…,
+# google/rpc/…) are linked with it by themselves: two copies of one proto file
+# in a process abort it at start.
 include_guard(GLOBAL)
 
 function(grpccommon_generate target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "MESSAGES_ONLY" "BASE"
     "PROTOS;IMPORTS;LIBRARIES")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "grpccommon_generate(${target}): does not know "
+      "'${arg_UNPARSED_ARGUMENTS}'")
+  endif()
   if(NOT arg_PROTOS)
     message(FATAL_ERROR "grpccommon_generate(${target}): PROTOS is empty")
   endif()
@@ -25,17 +34,14 @@ function(grpccommon_generate target)
   file(MAKE_DIRECTORY "${out}")
 
   set(import_flags "-I${base}")
-  if(GRPCCOMMON_PROTO_DIR)
-    list(APPEND arg_IMPORTS "${GRPCCOMMON_PROTO_DIR}")
-  endif()
-  foreach(folder IN LISTS arg_IMPORTS)
-    list(APPEND import_flags "-I${folder}")
-  endforeach()
-  foreach(folder IN LISTS Protobuf_INCLUDE_DIRS)
+  foreach(folder IN LISTS arg_IMPORTS GRPCCOMMON_PROTO_DIR
+      Protobuf_INCLUDE_DIRS)
+    get_filename_component(folder "${folder}" ABSOLUTE)
     list(APPEND import_flags "-I${folder}")
   endforeach()
 
   set(generated "")
+  set(uses_library FALSE)
   foreach(proto IN LISTS arg_PROTOS)
     if(NOT EXISTS "${base}/${proto}")
       message(FATAL_ERROR
@@ -52,19 +58,35 @@ function(grpccommon_generate target)
     add_custom_command(
       OUTPUT ${outputs}
       COMMAND protobuf::protoc ${import_flags} "--cpp_out=${out}" ${grpc_flags}
-        "${base}/${proto}"
+        "--dependency_out=${out}/${stem}.d" "${base}/${proto}"
       DEPENDS "${base}/${proto}" protobuf::protoc
+      DEPFILE "${out}/${stem}.d"
       COMMENT "Generating ${stem}"
       VERBATIM)
     list(APPEND generated ${outputs})
+
+    file(STRINGS "${base}/${proto}" imports
+      REGEX "^[ \t]*import[ \t]+(public[ \t]+)?\"(grpccommon|google/api|google/rpc)/")
+    foreach(import IN LISTS imports)
+      string(REGEX REPLACE ".*\"([^\"]+)\".*" "\\1" import "${import}")
+      if(NOT import IN_LIST arg_PROTOS)
+        set(uses_library TRUE)
+      endif()
+    endforeach()
   endforeach()
 
   add_library(${target} STATIC ${generated})
   target_compile_features(${target} PUBLIC cxx_std_17)
   target_include_directories(${target} SYSTEM PUBLIC "$<BUILD_INTERFACE:${out}>")
   target_link_libraries(${target} PUBLIC ${arg_LIBRARIES} protobuf::libprotobuf)
+  # This project's own protos and unit tests name what they link.
+  if(uses_library AND NOT arg_LIBRARIES MATCHES "grpccommon")
+    target_link_libraries(${target} PUBLIC grpccommon::grpccommon)
+  endif()
   if(NOT arg_MESSAGES_ONLY)
     target_link_libraries(${target} PUBLIC gRPC::grpc++)
   endif()
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  set_target_properties(${target} PROPERTIES
+    POSITION_INDEPENDENT_CODE ON
+    GRPCCOMMON_GENERATED_DIR "${out}")
 endfunction()

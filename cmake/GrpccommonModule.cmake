@@ -8,7 +8,13 @@
 #
 # Declares grpccommon::<name>. A test links only its own module and what it
 # names itself, so a forgotten dependency fails to link. All modules together
-# are the one library grpccommon::grpccommon (see grpccommon_library).
+# are the one library grpccommon::grpccommon (see GrpccommonLibrary.cmake).
+#
+# `testing` serves both sides: a program with GRPCCOMMON_LINKS_MODULES set gets
+# the modules through it, any other program the one library.
+#
+# grpccommon_own_protos(<target> …)
+# As grpccommon_generate(), for protos whose code is part of the library.
 include_guard(GLOBAL)
 
 add_library(grpccommon_flags INTERFACE)
@@ -36,6 +42,17 @@ if(PROJECT_IS_TOP_LEVEL)
 endif()
 
 set_property(GLOBAL PROPERTY GRPCCOMMON_MODULES "")
+set_property(GLOBAL PROPERTY GRPCCOMMON_PROTO_TARGETS "")
+
+function(grpccommon_own_protos target)
+  grpccommon_generate(${target} ${ARGN} BASE "${PROJECT_SOURCE_DIR}/proto")
+  # Generated code has no export macro, and applications use it.
+  set_target_properties(${target} PROPERTIES
+    EXCLUDE_FROM_ALL ON
+    CXX_VISIBILITY_PRESET default
+    VISIBILITY_INLINES_HIDDEN OFF)
+  set_property(GLOBAL APPEND PROPERTY GRPCCOMMON_PROTO_TARGETS ${target})
+endfunction()
 
 function(grpccommon_module name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" ""
@@ -49,10 +66,33 @@ function(grpccommon_module name)
   add_library(${target} STATIC ${arg_SOURCES} ${arg_HEADERS})
   add_library(grpccommon::${name} ALIAS ${target})
   target_include_directories(${target}
-    PUBLIC "${include}" "${PROJECT_BINARY_DIR}/include"
+    PUBLIC "$<BUILD_INTERFACE:${include}>"
     PRIVATE "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
   target_link_libraries(${target}
-    PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE} grpccommon_flags)
+    PRIVATE ${arg_PRIVATE} $<BUILD_INTERFACE:grpccommon_flags>)
+  if(name STREQUAL "testing")
+    set(modules "$<TARGET_PROPERTY:GRPCCOMMON_LINKS_MODULES>")
+    foreach(library IN LISTS arg_PUBLIC)
+      if(library MATCHES "^grpccommon(::|_)")
+        target_link_libraries(${target}
+          PUBLIC "$<BUILD_INTERFACE:$<$<BOOL:${modules}>:${library}>>")
+      else()
+        target_link_libraries(${target} PUBLIC ${library})
+      endif()
+    endforeach()
+    target_link_libraries(${target} INTERFACE
+      "$<BUILD_INTERFACE:$<$<NOT:$<BOOL:${modules}>>:grpccommon::grpccommon>>"
+      "$<INSTALL_INTERFACE:grpccommon::grpccommon>")
+    set_target_properties(${target} PROPERTIES
+      EXPORT_NAME testing
+      GRPCCOMMON_LINKS_MODULES ON)
+  else()
+    target_link_libraries(${target} PUBLIC ${arg_PUBLIC})
+    set_target_properties(${target} PROPERTIES
+      EXCLUDE_FROM_ALL ON
+      COMPATIBLE_INTERFACE_BOOL GRPCCOMMON_LINKS_MODULES
+      INTERFACE_GRPCCOMMON_LINKS_MODULES ON)
+  endif()
   set_target_properties(${target} PROPERTIES
     POSITION_INDEPENDENT_CODE ON
     CXX_EXTENSIONS OFF

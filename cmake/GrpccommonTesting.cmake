@@ -1,8 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # grpccommon_test(<folder/name> SOURCES … LIBRARIES … [LABELS …])
 # One GoogleTest program, registered with ctest under its name.
+#
+# grpccommon_benchmark(<name> SOURCES … LIBRARIES …)
+# One Google Benchmark program, bench/<name> in the build folder.
+#
+# grpccommon_fuzzer(<name> SOURCES … LIBRARIES …)
+# One libFuzzer program, fuzz/<name> in the build folder; only where
+# GRPCCOMMON_FUZZERS is on. Seeds, if any, lie in tests/fuzz/corpus/<name>.
+#
+# Each of them links either modules or grpccommon::grpccommon.
 include_guard(GLOBAL)
-find_package(GTest CONFIG REQUIRED)
+
+# Tells grpccommon::testing on which side a program stands.
+function(_grpccommon_links_modules target)
+  get_property(modules GLOBAL PROPERTY GRPCCOMMON_MODULES)
+  list(REMOVE_ITEM modules testing)
+  foreach(library IN LISTS ARGN)
+    string(REGEX REPLACE "^grpccommon(::|_)" "" name "${library}")
+    if(name IN_LIST modules)
+      set_target_properties(${target} PROPERTIES GRPCCOMMON_LINKS_MODULES ON)
+    endif()
+  endforeach()
+endfunction()
 
 function(grpccommon_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS;ARGS")
@@ -14,9 +34,39 @@ function(grpccommon_test name)
     "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF
     RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  _grpccommon_links_modules(${target} ${arg_LIBRARIES})
   add_test(NAME ${name} COMMAND ${target} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
   if(arg_TIMEOUT)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
   endif()
+endfunction()
+
+function(grpccommon_benchmark name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(bench_${name} ${arg_SOURCES})
+  target_link_libraries(bench_${name}
+    PRIVATE ${arg_LIBRARIES} benchmark::benchmark_main grpccommon_flags)
+  target_include_directories(bench_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
+    "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
+  set_target_properties(bench_${name} PROPERTIES CXX_EXTENSIONS OFF
+    OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
+  _grpccommon_links_modules(bench_${name} ${arg_LIBRARIES})
+endfunction()
+
+function(grpccommon_fuzzer name)
+  if(NOT GRPCCOMMON_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(fuzz_${name} ${arg_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBRARIES} grpccommon_flags)
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  target_include_directories(fuzz_${name} PRIVATE
+    "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
+  set_target_properties(fuzz_${name} PROPERTIES CXX_EXTENSIONS OFF
+    OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  _grpccommon_links_modules(fuzz_${name} ${arg_LIBRARIES})
 endfunction()
