@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
+#include <cstddef>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -12,18 +12,26 @@ namespace grpccommon {
 
 /// Carries code, message and every `google.rpc` detail over. A detail is a
 /// payload of the absl::Status whose type URL is the detail's, so nothing is
-/// lost in either direction; payloads of other types are kept as well.
+/// lost in either direction; payloads of other types are kept as well, and so
+/// are several of one type (under "<type URL>#2", "#3" …).
 ///
-/// gRPC sends the details in a header of limited size: those that would not fit
-/// into `kMaxDetailsBytes` are left out, last first, and a too long message is
-/// cut at a character (the status itself always arrives).
+/// gRPC sends the details in a header of limited size. They go in a fixed order
+/// of importance (ErrorInfo, RetryInfo, QuotaFailure, PreconditionFailure,
+/// BadRequest, ResourceInfo, RequestInfo, LocalizedMessage, Help, other types,
+/// DebugInfo), and one that would not fit into `kMaxDetailsBytes` any more is
+/// left out; of BadRequest, the first violations stay. A too long message is
+/// cut at a character, and what is not UTF-8 in it becomes U+FFFD, so the
+/// status itself always arrives. Neither is done to an OK status, which carries
+/// nothing.
 GRPCCOMMON_EXPORT grpc::Status ToGrpcStatus(const absl::Status& status);
 
-/// The reverse. Details that do not parse are kept out, code and message stay.
+/// The reverse. Details that do not parse, and those after the 128th, are kept
+/// out; code and message stay. A code that gRPC does not know becomes kUnknown.
 GRPCCOMMON_EXPORT absl::Status FromGrpcStatus(const grpc::Status& status);
 
-/// Serialised google.rpc.Status and message each stay below this, since gRPC
-/// refuses more than 8 KiB of metadata by default.
+/// The serialised google.rpc.Status, and the message as gRPC encodes it for the
+/// wire (three bytes for each that is not printable ASCII), take at most this,
+/// since gRPC refuses more than 8 KiB of metadata by default.
 inline constexpr std::size_t kMaxDetailsBytes = 5120;
 inline constexpr std::size_t kMaxMessageBytes = 1024;
 

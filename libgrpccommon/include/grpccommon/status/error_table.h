@@ -30,7 +30,8 @@ class ErrorTable {
                        std::array<ErrorRow<Error>, kRows> rows)
       : domain_(domain), rows_(rows) {}
 
-  absl::Status ToStatus(const Error& error, ReasonMetadata metadata = {}) const {
+  absl::Status ToStatus(const Error& error,
+                        ReasonMetadata metadata = {}) const {
     for (const ErrorRow<Error>& row : rows_) {
       if (row.error == error) {
         return WithReason(
