@@ -51,7 +51,9 @@ function(grpccommon_generate target)
     set(outputs "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h")
     set(grpc_flags "")
     if(NOT arg_MESSAGES_ONLY)
-      list(APPEND outputs "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h")
+      # First, as in protoc's depfile: ninja compares the first names.
+      list(PREPEND outputs
+        "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h")
       set(grpc_flags "--grpc_out=${out}"
         "--plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>")
     endif()
