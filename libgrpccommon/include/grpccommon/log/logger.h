@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "grpccommon/base/clock.h"
 #include "grpccommon/base/export.h"
@@ -33,8 +35,8 @@ class LogField {
   LogField(std::string_view name, bool value)
       : name_(name), kind_(Kind::kBool), integer_(value ? 1 : 0) {}
   template <typename Number>
-    requires std::is_arithmetic_v<Number>
-  LogField(std::string_view name, Number value)
+  requires std::is_arithmetic_v<Number> LogField(std::string_view name,
+                                                 Number value)
       : name_(name),
         kind_(std::is_floating_point_v<Number> ? Kind::kReal
               : std::is_signed_v<Number>       ? Kind::kSigned
@@ -58,7 +60,11 @@ class LogField {
 
 /// Builds one line, a JSON object, without allocating in the common case (it
 /// reuses a buffer of the thread). Invalid UTF-8 becomes U+FFFD; control
-/// characters are escaped, so that a value cannot forge a line.
+/// characters are escaped, so that a value cannot forge a line. A number that
+/// JSON cannot express is written as the text "nan", "inf" or "-inf".
+///
+/// Not thread-safe, and destroyed on the thread that made it; several may be
+/// open at once.
 class GRPCCOMMON_EXPORT LogLine {
  public:
   LogLine();
@@ -69,17 +75,25 @@ class GRPCCOMMON_EXPORT LogLine {
   LogLine& Add(const LogField& field);
   LogLine& Add(std::string_view name, std::string_view text);
   LogLine& AddInteger(std::string_view name, std::int64_t value);
-  /// `json` is written as it is and must be one JSON value.
+  /// `json` is written as it is, line breaks aside, and must be one JSON value.
   LogLine& AddJson(std::string_view name, std::string_view json);
+  /// RFC 3339 in UTC with microseconds: "2026-01-01T00:00:00.000000Z".
   LogLine& AddTime(std::string_view name, Clock::WallTime time);
 
   /// The finished line, newline included; valid until the next Add.
   std::string_view Finish();
 
  private:
+  friend class Logger;
+  /// Room for `bytes` more; what is written there counts when `size_` says so.
+  char* Reserve(std::size_t bytes);
+  void AppendRaw(std::string_view text);
   void AppendName(std::string_view name);
   void AppendText(std::string_view text);
+
+  // Storage, longer than the line, so that writing needs no bookkeeping.
   std::string& buffer_;
+  std::size_t size_ = 0;
   const bool owned_;
 };
 
@@ -134,7 +148,7 @@ class GRPCCOMMON_EXPORT Logger {
  private:
   std::shared_ptr<LogSink> sink_;
   std::shared_ptr<std::atomic<LogLevel>> level_;
-  // `"service":"…"` and the logger's own fields, rendered once.
+  // `,"service":"…"` and the logger's own fields, rendered once.
   std::shared_ptr<const std::string> prefix_;
   const Clock* clock_;
 };

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "log/batching_sink.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <utility>
+
+#include "grpccommon/log/logger.h"
+
+namespace grpccommon::internal {
+namespace {
+
+constexpr std::size_t kWakeBytes = 256 << 10;
+// A buffer that a burst has made larger is given back.
+constexpr std::size_t kKeepBytes = 1 << 20;
+constexpr std::chrono::minutes kReportInterval{1};
+
+// A thread without signals: they are the application's, and SIGPIPE would end
+// the process for a log reader that has gone.
+std::thread StartWithoutSignals(std::function<void()> run) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  // But for those that say that this thread itself has crashed.
+  for (const int crash : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP}) {
+    sigdelset(&all, crash);
+  }
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread(std::move(run));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
+}
+
+}  // namespace
+
+BatchingSink::BatchingSink(std::unique_ptr<LogTransport> transport,
+                           const LogSinkOptions& options, const Clock& clock)
+    : transport_(std::move(transport)),
+      interval_(options.batch_interval),
+      clock_(clock),
+      reserve_bytes_(
+          static_cast<std::int64_t>(options.queue_bytes / (8 * kShards))),
+      wake_bytes_(std::min(kWakeBytes, options.queue_bytes / 4)),
+      free_bytes_(static_cast<std::int64_t>(options.queue_bytes)),
+      writer_(StartWithoutSignals([this] { Run(); })) {}
+
+BatchingSink::~BatchingSink() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.NotifyOne();
+  writer_.join();
+}
+
+void BatchingSink::Write(std::string_view line) {
+  Shard& shard = shards_[ThreadSlot() % kShards];
+  bool appended = false;
+  try {
+    appended = Append(shard, line);
+  } catch (const std::exception&) {  // out of memory
+  }
+  if (!appended) dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool BatchingSink::Append(Shard& shard, std::string_view line) {
+  bool early;
+  {
+    const MutexLock lock(shard.mutex);
+    const std::size_t before = shard.lines.size();
+    const std::size_t after = before + line.size();
+    const auto missing = static_cast<std::int64_t>(after) - shard.reserved;
+    if (missing > 0) {
+      const std::int64_t more = std::max(missing, reserve_bytes_);
+      if (Reserve(more)) {
+        shard.reserved += more;
+      } else if (Reserve(missing)) {
+        shard.reserved += missing;
+      } else {
+        return false;
+      }
+    }
+    shard.lines.append(line);
+    early = before < wake_bytes_ && after >= wake_bytes_;
+  }
+  // The writer looks into all shards after it has called itself idle, so either
+  // it has seen this line, or we see that it is idle.
+  const bool idle = idle_.load(std::memory_order_relaxed) &&
+                    idle_.exchange(false, std::memory_order_relaxed);
+  if (early || idle) Wake(early);
+  return true;
+}
+
+bool BatchingSink::Reserve(std::int64_t bytes) {
+  std::int64_t free = free_bytes_.load(std::memory_order_relaxed);
+  while (free >= bytes) {
+    if (free_bytes_.compare_exchange_weak(free, free - bytes,
+                                          std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void BatchingSink::Wake(bool early) {
+  {
+    const MutexLock lock(mutex_);
+    early_ = early_ || early;
+  }
+  wake_.NotifyOne();
+}
+
+void BatchingSink::Flush() {
+  mutex_.Lock();
+  const std::uint64_t ours = ++flushes_wanted_;
+  wake_.NotifyOne();
+  while (flushes_done_ < ours) flushed_.Wait(mutex_);
+  mutex_.Unlock();
+}
+
+void BatchingSink::Run() {
+  mutex_.Lock();
+  while (true) {
+    while (idle_.load(std::memory_order_relaxed) && !stopping_ &&
+           flushes_wanted_ == flushes_done_) {
+      wake_.Wait(mutex_);
+    }
+    const Clock::TimePoint due = std::chrono::steady_clock::now() + interval_;
+    while (!early_ && !stopping_ && flushes_wanted_ == flushes_done_) {
+      if (!wake_.WaitUntil(mutex_, due)) break;
+    }
+    early_ = false;
+    const bool last = stopping_;
+    const std::uint64_t flushes = flushes_wanted_;
+    mutex_.Unlock();
+
+    const bool wrote = Drain();
+    ReportLosses();
+    if (!wrote) {
+      idle_.store(true, std::memory_order_relaxed);
+      if (AnythingWaits()) idle_.store(false, std::memory_order_relaxed);
+    }
+
+    mutex_.Lock();
+    flushes_done_ = flushes;
+    flushed_.NotifyAll();
+    if (last) break;
+  }
+  mutex_.Unlock();
+}
+
+bool BatchingSink::Drain() {
+  bool wrote = false;
+  for (Shard& shard : shards_) {
+    std::int64_t reserved;
+    {
+      const MutexLock lock(shard.mutex);
+      if (shard.lines.empty()) continue;
+      shard.lines.swap(shard.batch);
+      reserved = std::exchange(shard.reserved, 0);
+    }
+    wrote = true;
+    WriteBatch(shard.batch);
+    shard.batch.clear();
+    if (shard.batch.capacity() > kKeepBytes) shard.batch.shrink_to_fit();
+    // Only now, for lines that are on their way take memory as well.
+    free_bytes_.fetch_add(reserved, std::memory_order_relaxed);
+  }
+  return wrote;
+}
+
+bool BatchingSink::AnythingWaits() {
+  return std::any_of(shards_.begin(), shards_.end(), [](Shard& shard) {
+    const MutexLock lock(shard.mutex);
+    return !shard.lines.empty();
+  });
+}
+
+void BatchingSink::WriteBatch(std::string_view lines) {
+  const std::size_t piece_bytes = transport_->piece_bytes();
+  while (!lines.empty()) {
+    std::size_t size = lines.size();
+    if (size > piece_bytes) {
+      size = lines.rfind('\n', piece_bytes - 1);
+      if (size == std::string_view::npos) size = lines.find('\n');
+      size = size == std::string_view::npos ? lines.size() : size + 1;
+    }
+    const std::string_view piece = lines.substr(0, size);
+    if (!transport_->Write(piece)) {
+      dropped_.fetch_add(static_cast<std::uint64_t>(
+                             std::count(piece.begin(), piece.end(), '\n')),
+                         std::memory_order_relaxed);
+    }
+    lines.remove_prefix(size);
+  }
+}
+
+void BatchingSink::ReportLosses() {
+  const std::uint64_t total = dropped();
+  if (total == reported_) return;
+  const Clock::TimePoint now = clock_.Now();
+  if (reported_at_.has_value() && now - *reported_at_ < kReportInterval) return;
+  LogLine line;
+  line.AddTime("ts", clock_.WallNow())
+      .Add("level", LogLevelName(LogLevel::kWarning))
+      .Add("msg", "log lines were dropped")
+      .Add({"dropped", total - reported_})
+      .Add({"dropped_total", total});
+  if (!transport_->Write(line.Finish())) return;
+  reported_ = total;
+  reported_at_ = now;
+}
+
+}  // namespace grpccommon::internal

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// gRPC logged through gpr up to 1.64, and logs through Abseil since.
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "grpc/support/log.h"
+#include "grpccommon/base/mutex.h"
+#include "grpccommon/base/string_view.h"
+#include "grpccommon/log/logger.h"
+#include "grpcpp/version_info.h"
+
+#if __has_include("absl/log/log_sink_registry.h")
+#define GRPCCOMMON_ABSL_LOG 1
+#include "absl/base/log_severity.h"
+#include "absl/log/globals.h"
+#include "absl/log/log_entry.h"
+#include "absl/log/log_sink.h"
+#include "absl/log/log_sink_registry.h"
+#endif
+#if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 65
+#define GRPCCOMMON_GPR_LOG 1
+#endif
+
+namespace grpccommon {
+namespace {
+
+std::atomic<const Logger*> current{nullptr};
+// What logs while it writes a line must not come back here.
+thread_local bool writing = false;
+
+void Forward(LogLevel level, std::string_view message, std::string_view file,
+             int line) {
+  const Logger* const logger = current.load(std::memory_order_acquire);
+  if (writing || logger == nullptr) return;
+  writing = true;
+  logger->Log(level, message,
+              {{"logger", "grpc"}, {"file", file}, {"line", line}});
+  writing = false;
+}
+
+#ifdef GRPCCOMMON_GPR_LOG
+void ForwardGpr(gpr_log_func_args* args) {
+  LogLevel level = LogLevel::kError;
+  if (args->severity == GPR_LOG_SEVERITY_DEBUG) level = LogLevel::kDebug;
+  if (args->severity == GPR_LOG_SEVERITY_INFO) level = LogLevel::kInfo;
+  Forward(level, args->message, args->file, args->line);
+}
+#endif
+
+#ifdef GRPCCOMMON_ABSL_LOG
+class ForwardAbsl : public absl::LogSink {
+ public:
+  void Send(const absl::LogEntry& entry) override {
+    LogLevel level = LogLevel::kError;
+    if (entry.log_severity() == absl::LogSeverity::kInfo) {
+      level = entry.verbosity() > 0 ? LogLevel::kDebug : LogLevel::kInfo;
+    }
+    if (entry.log_severity() == absl::LogSeverity::kWarning) {
+      level = LogLevel::kWarning;
+    }
+    Forward(level, ToStd(entry.text_message()), ToStd(entry.source_filename()),
+            entry.source_line());
+  }
+};
+#endif
+
+void FlushAtExit() {
+  const Logger* const logger = current.load(std::memory_order_acquire);
+  if (logger->sink() != nullptr) logger->sink()->Flush();
+}
+
+}  // namespace
+
+void InstallGrpcLog(const Logger& logger) {
+  // Kept for good, since gRPC's threads may be using any of them and outlive
+  // main; hence also the flush, which no destructor will do.
+  static Mutex& mutex = *new Mutex();
+  static auto& installed = *new std::vector<std::unique_ptr<const Logger>>();
+  const MutexLock lock(mutex);
+  installed.push_back(std::make_unique<const Logger>(logger));
+  current.store(installed.back().get(), std::memory_order_release);
+  if (installed.size() > 1) return;
+  std::atexit(FlushAtExit);
+#ifdef GRPCCOMMON_GPR_LOG
+  gpr_set_log_function(ForwardGpr);
+#endif
+#ifdef GRPCCOMMON_ABSL_LOG
+  absl::AddLogSink(new ForwardAbsl());
+  // Or every message would appear twice.
+  absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
+#endif
+}
+
+}  // namespace grpccommon

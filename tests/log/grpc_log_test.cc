@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <grpc/support/log.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "grpccommon/log/logger.h"
+#include "grpcpp/version_info.h"
+
+namespace grpccommon {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class RecordingSink : public LogSink {
+ public:
+  void Write(std::string_view line) override {
+    lines.emplace_back(line);
+    // As a sink does that itself uses gRPC, or fails and says so.
+    gpr_log(GPR_ERROR, "from inside the sink");
+  }
+  void Flush() override {}
+  std::vector<std::string> lines;
+};
+
+class GrpcLogTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (GRPC_CPP_VERSION_MAJOR != 1 || GRPC_CPP_VERSION_MINOR >= 65) {
+      GTEST_SKIP() << "gRPC logs through Abseil";
+    }
+    gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG);
+  }
+  std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();
+};
+
+TEST_F(GrpcLogTest, CarriesMessageSeverityAndPlaceOnceEach) {
+  InstallGrpcLog(Logger(sink_, "tasks", LogLevel::kInfo));
+  gpr_log("src/core/x.cc", 12, GPR_LOG_SEVERITY_ERROR, "broken \"%s\"", "pipe");
+  gpr_log("src/core/y.cc", 34, GPR_LOG_SEVERITY_INFO, "fine");
+  gpr_log("src/core/z.cc", 56, GPR_LOG_SEVERITY_DEBUG, "below the level");
+  EXPECT_THAT(sink_->lines,
+              ElementsAre(AllOf(HasSubstr("\"level\":\"error\""),
+                                HasSubstr("\"msg\":\"broken \\\"pipe\\\"\""),
+                                HasSubstr("\"service\":\"tasks\""),
+                                HasSubstr("\"logger\":\"grpc\",\"file\":"
+                                          "\"src/core/x.cc\",\"line\":12")),
+                          AllOf(HasSubstr("\"level\":\"info\""),
+                                HasSubstr("\"msg\":\"fine\""))));
+}
+
+TEST_F(GrpcLogTest, ALaterLoggerReplacesAnEarlierOne) {
+  const auto second = std::make_shared<RecordingSink>();
+  InstallGrpcLog(Logger(sink_, "first"));
+  InstallGrpcLog(Logger(second, "second"));
+  gpr_log(GPR_ERROR, "message");
+  EXPECT_THAT(sink_->lines, IsEmpty());
+  EXPECT_EQ(second->lines.size(), 1u);
+}
+
+}  // namespace
+}  // namespace grpccommon

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/log/sink.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "grpccommon/testing/fake_clock.h"
+
+namespace grpccommon {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+std::string Content(const std::filesystem::path& path) {
+  std::ostringstream content;
+  content << std::ifstream(path, std::ios::binary).rdbuf();
+  return content.str();
+}
+
+class SinkTest : public ::testing::Test {
+ protected:
+  SinkTest() {
+    std::string folder = ::testing::TempDir() + "grpccommon_sink_XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+  ~SinkTest() override { std::filesystem::remove_all(folder_); }
+
+  std::shared_ptr<LogSink> Create(LogSinkOptions options) {
+    if (options.destination == "stderr") options.destination = path();
+    auto sink = CreateLogSink(options, clock_);
+    EXPECT_TRUE(sink.ok()) << sink.status();
+    return *sink;
+  }
+  std::string path() const { return folder_ / "app.log"; }
+
+  std::filesystem::path folder_;
+  testing::FakeClock clock_;
+};
+
+TEST_F(SinkTest, AppendsToAFile) {
+  std::ofstream(path()) << "before\n";
+  const auto sink = Create({});
+  sink->Write("after\n");
+  sink->Flush();
+  EXPECT_EQ(Content(path()), "before\nafter\n");
+}
+
+TEST_F(SinkTest, MakesTheFolder) {
+  const std::string nested = folder_ / "a" / "b" / "app.log";
+  const auto sink = Create({.destination = nested});
+  sink->Write("line\n");
+  sink->Flush();
+  EXPECT_EQ(Content(nested), "line\n");
+}
+
+TEST_F(SinkTest, DoesNotGlueALineToOneThatWasCutShort) {
+  std::ofstream(path()) << "cut sho";
+  const auto sink = Create({});
+  sink->Write("next\n");
+  sink->Flush();
+  EXPECT_EQ(Content(path()), "cut sho\nnext\n");
+}
+
+TEST_F(SinkTest, WritesToStandardError) {
+  ::testing::internal::CaptureStderr();
+  {
+    const auto sink = CreateLogSink();
+    ASSERT_TRUE(sink.ok());
+    (*sink)->Write("to stderr\n");
+    (*sink)->Flush();
+    EXPECT_EQ((*sink)->dropped(), 0u);
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "to stderr\n");
+}
+
+TEST_F(SinkTest, WritesToStandardOutput) {
+  ::testing::internal::CaptureStdout();
+  {
+    const auto sink = CreateLogSink({.destination = "stdout"});
+    ASSERT_TRUE(sink.ok());
+    (*sink)->Write("to stdout\n");
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "to stdout\n");
+}
+
+TEST_F(SinkTest, RotatesBySizeAndKeepsSoManyFiles) {
+  const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
+  for (int i = 0; i < 8; ++i) {
+    sink->Write(std::string(1999, static_cast<char>('a' + i)) + "\n");
+    sink->Flush();
+  }
+  EXPECT_EQ(Content(path()).substr(0, 1), "g");
+  EXPECT_EQ(Content(folder_ / "app.1.log").substr(0, 1), "e");
+  EXPECT_EQ(Content(folder_ / "app.2.log").substr(0, 1), "c");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "app.3.log"));
+  EXPECT_LE(std::filesystem::file_size(path()), 4096u);
+  EXPECT_EQ(sink->dropped(), 0u);
+}
+
+TEST_F(SinkTest, ABatchDoesNotPushAFileBeyondItsSize) {
+  const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 100});
+  for (int i = 0; i < 100; ++i) sink->Write(std::string(499, 'x') + "\n");
+  sink->Flush();
+  std::uintmax_t total = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+    EXPECT_LE(file.file_size(), 4096u) << file.path();
+    total += file.file_size();
+  }
+  EXPECT_EQ(total, 50000u);
+}
+
+TEST_F(SinkTest, MakesItsFileAnewWhenItWasRenamed) {
+  const auto sink = Create({});
+  sink->Write("old\n");
+  sink->Flush();
+  std::filesystem::rename(path(), folder_ / "app.log.old");
+  clock_.Advance(1s);
+  sink->Write("new\n");
+  sink->Flush();
+  EXPECT_EQ(Content(folder_ / "app.log.old"), "old\n");
+  EXPECT_EQ(Content(path()), "new\n");
+}
+
+TEST_F(SinkTest, LooksForARenamedFileAtMostOnceASecond) {
+  const auto sink = Create({});
+  std::filesystem::remove(path());
+  clock_.Advance(999ms);
+  sink->Write("lost\n");
+  sink->Flush();
+  EXPECT_FALSE(std::filesystem::exists(path()));
+  clock_.Advance(1ms);
+  sink->Write("found\n");
+  sink->Flush();
+  EXPECT_EQ(Content(path()), "found\n");
+}
+
+TEST_F(SinkTest, AFullDeviceLosesLinesAndCountsThem) {
+  for (const std::size_t length : {10u, 100000u}) {
+    const auto sink = Create({.destination = "/dev/full"});
+    for (int i = 0; i < 5; ++i) sink->Write(std::string(length, 'x') + "\n");
+    sink->Flush();
+    EXPECT_EQ(sink->dropped(), 5u);
+  }
+}
+
+TEST_F(SinkTest, ADiskThatFillsUpInALineLeavesNoBrokenLinesBehind) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto sink = Create({});
+  const std::string line = std::string(98, 'x') + "\n";
+  // Past the limit the system takes what fits and refuses the rest, as a disk
+  // does.
+  const rlimit small = {5040, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  for (int i = 0; i < 100; ++i) sink->Write(line);
+  sink->Flush();
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(sink->dropped(), 100u);
+
+  sink->Write("after\n");
+  sink->Flush();
+  EXPECT_EQ(sink->dropped(), 100u);
+  const std::string content = Content(path());
+  EXPECT_THAT(content, HasSubstr("x\nafter\n"));
+  EXPECT_LE(std::count(content.begin(), content.end(), 'x'), 5040);
+}
+
+TEST_F(SinkTest, APipeWhoseReaderHasGoneLosesLinesAndNothingElse) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  const auto sink =
+      Create({.destination = absl::StrCat("/proc/self/fd/", pipe[1])});
+  sink->Write("read\n");
+  sink->Flush();
+  char text[16];
+  EXPECT_EQ(read(pipe[0], text, sizeof text), 5);
+  close(pipe[0]);
+  for (int i = 0; i < 3; ++i) {
+    sink->Write("lost\n");
+    sink->Flush();
+  }
+  EXPECT_EQ(sink->dropped(), 3u);
+  close(pipe[1]);
+}
+
+TEST_F(SinkTest, APipeThatNobodyReadsDoesNotBlockWrite) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  auto sink = Create({.destination = absl::StrCat("/proc/self/fd/", pipe[1]),
+                      .queue_bytes = 64 << 10});
+  const std::string line = std::string(99, 'x') + "\n";
+  // More than the pipe and the queue hold together.
+  for (int i = 0; i < 10000; ++i) sink->Write(line);
+  EXPECT_GT(sink->dropped(), 0u);
+  close(pipe[1]);
+  close(pipe[0]);
+  sink->Flush();
+}
+
+TEST_F(SinkTest, RefusesOptionsOutOfRangeByName) {
+  const auto message = [](LogSinkOptions options) {
+    const auto sink = CreateLogSink(options);
+    EXPECT_EQ(sink.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(sink.status().message());
+  };
+  EXPECT_THAT(message({.destination = ""}), HasSubstr("destination"));
+  EXPECT_THAT(message({.rotate_bytes = 4095}), HasSubstr("rotate_bytes"));
+  EXPECT_THAT(message({.rotate_bytes = 2'000'000'000'000}),
+              HasSubstr("rotate_bytes"));
+  EXPECT_THAT(message({.rotate_bytes = 4096, .rotated_files = 0}),
+              HasSubstr("rotated_files"));
+  EXPECT_THAT(message({.rotate_bytes = 4096, .rotated_files = 1001}),
+              HasSubstr("rotated_files"));
+  EXPECT_THAT(message({.batch_interval = 999us}), HasSubstr("batch_interval"));
+  EXPECT_THAT(message({.batch_interval = 11s}), HasSubstr("batch_interval"));
+  EXPECT_THAT(message({.queue_bytes = 65535}), HasSubstr("queue_bytes"));
+  EXPECT_THAT(message({.queue_bytes = (1u << 30) + 1}),
+              HasSubstr("queue_bytes"));
+}
+
+TEST_F(SinkTest, RefusesAPathThatCannotBeOpened) {
+  std::ofstream(path()) << "a file, not a folder";
+  const auto sink = CreateLogSink({.destination = path() + "/app.log"});
+  EXPECT_EQ(sink.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(sink.status().message()), HasSubstr(path()));
+}
+
+}  // namespace
+}  // namespace grpccommon
