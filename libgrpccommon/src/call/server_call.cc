@@ -192,9 +192,10 @@ std::shared_ptr<const grpc::AuthContext> ServerCall::auth_context() const {
 
 namespace internal {
 
-void ServerCallDriver::Bind(ServerCall& call,
-                            grpc::ServerContextBase& context) {
+void ServerCallDriver::Bind(ServerCall& call, grpc::ServerContextBase& context,
+                            void* owner) {
   call.context_ = &context;
+  call.owner_ = owner;
   call.tag_ = &kTag;
   grpc_call* const core_call = context.c_call();
   if (core_call != nullptr && context.census_context() == nullptr) {

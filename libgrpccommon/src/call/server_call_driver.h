@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,13 +13,14 @@ namespace grpccommon::internal {
 /// drives fakes.
 class ServerCallDriver {
  public:
-  static std::unique_ptr<ServerCall> New() {
-    return std::unique_ptr<ServerCall>(new ServerCall());
-  }
+  static ServerCallKey Key() { return ServerCallKey(); }
 
-  /// Lets `ServerCall::Of(context)` find `call`, until Unbind.
-  static void Bind(ServerCall& call, grpc::ServerContextBase& context);
+  /// Lets `ServerCall::Of(context)` find `call`, until Unbind. `owner` is what
+  /// the call is part of.
+  static void Bind(ServerCall& call, grpc::ServerContextBase& context,
+                   void* owner);
   static void Unbind(ServerCall& call);
+  static void* owner(const ServerCall& call) { return call.owner_; }
 
   /// Fills in what every call has. All arguments outlive the call.
   static void Start(ServerCall& call, const Method& method,

@@ -13,7 +13,7 @@ struct FakeCall::State {
   const FakeCallOptions options;
   grpc::ServerContext context;
   grpc::testing::ServerContextTestSpouse spouse{&context};
-  std::unique_ptr<ServerCall> call = internal::ServerCallDriver::New();
+  ServerCall call{internal::ServerCallDriver::Key()};
 };
 
 FakeCall::FakeCall(FakeCallOptions options)
@@ -23,20 +23,22 @@ FakeCall::FakeCall(FakeCallOptions options)
   }
   const Clock& clock = state_->options.clock != nullptr ? *state_->options.clock
                                                         : SteadyClock();
-  internal::ServerCallDriver::Bind(*state_->call, state_->context);
-  internal::ServerCallDriver::set_peer(*state_->call, state_->options.peer);
+  internal::ServerCallDriver::Bind(state_->call, state_->context,
+                                   state_.get());
+  internal::ServerCallDriver::set_peer(state_->call, state_->options.peer);
   internal::ServerCallDriver::Start(
-      *state_->call, state_->options.method, state_->options.method.path,
+      state_->call, state_->options.method,
+      state_->options.method.path,
       state_->options.request, clock, state_->options.logger);
   if (state_->options.timeout.has_value()) {
     internal::ServerCallDriver::set_deadline(
-        *state_->call, clock.Now() + *state_->options.timeout);
+        state_->call, clock.Now() + *state_->options.timeout);
   }
 }
 
-FakeCall::~FakeCall() { internal::ServerCallDriver::Unbind(*state_->call); }
+FakeCall::~FakeCall() { internal::ServerCallDriver::Unbind(state_->call); }
 
-ServerCall& FakeCall::operator*() { return *state_->call; }
+ServerCall& FakeCall::operator*() { return state_->call; }
 
 std::multimap<std::string, std::string> FakeCall::trailing_metadata() const {
   return state_->spouse.GetTrailingMetadata();
@@ -47,23 +49,23 @@ std::multimap<std::string, std::string> FakeCall::initial_metadata() const {
 }
 
 void FakeCall::CountReceived(std::uint64_t bytes) {
-  internal::ServerCallDriver::CountReceived(*state_->call, bytes);
+  internal::ServerCallDriver::CountReceived(state_->call, bytes);
 }
 
 void FakeCall::CountSent(std::uint64_t bytes) {
-  internal::ServerCallDriver::CountSent(*state_->call, bytes);
+  internal::ServerCallDriver::CountSent(state_->call, bytes);
 }
 
 void FakeCall::SetRefusedBy(const ServerInterceptor* interceptor) {
-  internal::ServerCallDriver::set_refused_by(*state_->call, interceptor);
+  internal::ServerCallDriver::set_refused_by(state_->call, interceptor);
 }
 
 void FakeCall::SetException(std::string_view text) {
-  internal::ServerCallDriver::set_exception(*state_->call, text);
+  internal::ServerCallDriver::set_exception(state_->call, text);
 }
 
 void FakeCall::Cancel() {
-  internal::ServerCallDriver::set_cancelled(*state_->call);
+  internal::ServerCallDriver::set_cancelled(state_->call);
 }
 
 }  // namespace grpccommon::testing

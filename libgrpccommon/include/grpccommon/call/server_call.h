@@ -32,7 +32,14 @@ namespace grpccommon {
 
 namespace internal {
 class ServerCallDriver;
-}
+
+/// Only the library's own call path makes calls.
+class ServerCallKey {
+ private:
+  friend class ServerCallDriver;
+  ServerCallKey() = default;
+};
+}  // namespace internal
 
 /// What is known of one running call. Interceptors fill it in and read it,
 /// handlers get it by `ServerCall::Of(*context)`, outgoing calls take it as
@@ -47,6 +54,7 @@ class GRPCCOMMON_EXPORT ServerCall {
   /// service was registered unguarded. No lock, no lookup.
   static ServerCall* Of(const grpc::ServerContextBase& context);
 
+  explicit ServerCall(internal::ServerCallKey) {}
   ~ServerCall();
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
@@ -141,7 +149,6 @@ class GRPCCOMMON_EXPORT ServerCall {
 
  private:
   friend class internal::ServerCallDriver;
-  ServerCall() = default;
   void VisitMetadata(
       const std::function<void(std::string_view, std::string_view)>& visit)
       const;
@@ -149,6 +156,7 @@ class GRPCCOMMON_EXPORT ServerCall {
   // Tells a pointer to us from another library's in the same place of gRPC's
   // call; must come first.
   const void* tag_ = nullptr;
+  void* owner_ = nullptr;
 
   const Method* method_ = nullptr;
   grpc::ServerContextBase* context_ = nullptr;

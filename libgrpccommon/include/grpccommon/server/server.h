@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpccommon/base/export.h"
+#include "grpccommon/call/selector.h"
+#include "grpccommon/call/server_interceptor.h"
+#include "grpccommon/log/logger.h"
+#include "grpccommon/server/server_options.h"
+
+namespace grpc {
+class CallbackGenericService;
+class Channel;
+class ChannelArguments;
+class Service;
+}  // namespace grpc
+
+namespace grpccommon {
+
+/// Where a server is in its life.
+enum class ServerPhase {
+  kCreated,
+  kServing,
+  /// Says NOT_SERVING, still serves: balancers look away.
+  kDraining,
+  /// Refuses new calls, lets running ones finish, then cancels them.
+  kStopping,
+  kStopped,
+};
+
+GRPCCOMMON_EXPORT std::string_view ServerPhaseName(ServerPhase phase);
+
+/// A gRPC server whose every call passes the same chain.
+///
+///   auto server = Server::Create({.name = "greeter",
+///                                 .grpc_address = "0.0.0.0:50051"});
+///   if (!server.ok()) return ExitWith(server.status());
+///   (*server)->Add<greeter::v1::GreeterService>(greeter);
+///   return (*server)->Run();
+///
+/// Set up by one thread; `Shutdown` may be called from any. The destructor
+/// shuts down without delay or grace.
+class GRPCCOMMON_EXPORT Server {
+ public:
+  /// Errors: kInvalidArgument naming the option; what a log file or a
+  /// certificate that cannot be read gives.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Serves a synchronous or callback service (mixed styles too), behind the
+  /// chain. `service` is borrowed and must outlive the server.
+  ///
+  /// A service that cannot be guarded (one served through completion queues), a
+  /// contract that makes no sense, or a method that is served already makes
+  /// `Start` fail with an error that says so.
+  template <typename ServiceType, typename Implementation>
+    requires std::derived_from<Implementation, typename ServiceType::Service>
+  Server& Add(Implementation& service) {
+    return AddService(service);
+  }
+  /// Serves whatever no other service knows. One at most.
+  Server& AddGeneric(grpc::CallbackGenericService& service);
+  /// Serves without chain, guard, log and metrics: for what is not a service of
+  /// yours, such as another library's diagnostics.
+  Server& AddUnguarded(grpc::Service& service);
+
+  /// Adds an interceptor to the methods that `selector` chooses.
+  Server& Use(std::shared_ptr<ServerInterceptor> interceptor,
+              Selector selector = {});
+
+  /// Runs `hook` before draining begins (deregister) or after the last call
+  /// has ended (close a database); in reverse order of addition.
+  Server& OnDrain(std::function<void()> hook);
+  Server& OnStopped(std::function<void()> hook);
+
+  /// Listens and serves.
+  /// Errors: kInvalidArgument (what was added), kUnavailable (an address in
+  /// use), each naming it.
+  absl::Status Start();
+
+  /// Starts, serves until SIGTERM or SIGINT, then drains and shuts down; a
+  /// second signal skips to the end. Returns the process's exit code: 0, or as
+  /// ExitWith. Call it once, from main.
+  int Run();
+
+  /// Drains and shuts down, as after a signal. Returns when all is over; a
+  /// concurrent call waits for the same.
+  void Shutdown();
+  /// The same with other times; zero for both ends every call at once.
+  void Shutdown(std::chrono::nanoseconds drain_delay,
+                std::chrono::nanoseconds grace_period);
+  /// Cuts a running Shutdown short: no more delay, calls are cancelled.
+  void ShutdownNow();
+  /// Blocks until the server has stopped.
+  void Wait();
+
+  ServerPhase phase() const;
+  /// The bound ports, after Start; 0 where there is none.
+  int grpc_port() const;
+  int plaintext_port() const;
+  int http_port() const;
+  /// Calls in flight.
+  std::int64_t running_calls() const;
+
+  /// A channel into this server without a socket, through the same chain.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  /// For the application's own lines.
+  const Logger& logger() const;
+
+ private:
+  struct Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  Server& AddService(grpc::Service& service);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Prints why the program ends, and returns the code of sysexits.h for it: 78
+/// for a bad configuration, 77 for a permission, 69 for what is unavailable,
+/// else 70; 0 for OK.
+GRPCCOMMON_EXPORT int ExitWith(const absl::Status& status);
+
+}  // namespace grpccommon

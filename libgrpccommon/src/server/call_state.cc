@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/call_state.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "google/protobuf/message.h"
+#include "grpccommon/base/string_view.h"
+#include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/details.h"
+#include "grpcpp/server_context.h"
+#include "server/grpc_access.h"
+
+namespace grpccommon::internal {
+namespace {
+
+using grpc::experimental::InterceptionHookPoints;
+
+thread_local std::size_t noted_request_bytes = 0;
+
+// Calls into an interceptor; what it throws becomes INTERNAL, and its text goes
+// to the log alone.
+template <typename Function>
+absl::Status Fenced(const ServerCall& call,
+                    const ServerInterceptor& interceptor, Function function) {
+  std::string text = "not derived from std::exception";
+  try {
+    return function();
+  } catch (const std::exception& error) {
+    text = error.what();
+  } catch (...) {
+  }
+  call.log().Error("interceptor threw",
+                   {{"interceptor", interceptor.name()}, {"exception", text}});
+  return WithReason(absl::InternalError("internal error"), "INTERCEPTOR_FAILED",
+                    kErrorDomain);
+}
+
+}  // namespace
+
+void NoteRequestBytes(std::size_t bytes) { noted_request_bytes = bytes; }
+
+CallState::~CallState() {
+  if (method_ != nullptr && !finished_) {
+    // gRPC has ended the call without a status: the client went away before the
+    // handler could answer.
+    grpc::Status status(grpc::StatusCode::CANCELLED,
+                        "the call ended before it was answered");
+    Finish(status);
+  }
+  ServerCallDriver::Unbind(call_);
+  delete refusal_.load(std::memory_order_acquire);
+}
+
+CallState* CallState::Of(const grpc::ServerContextBase& context) {
+  ServerCall* const call = ServerCall::Of(context);
+  if (call == nullptr) return nullptr;
+  // Every real call is the member of a CallState.
+  return static_cast<CallState*>(ServerCallDriver::owner(*call));
+}
+
+void CallState::Begin(const GuardedMethod& method, std::string_view path,
+                      void* request) {
+  method_ = &method;
+  ServerCallDriver::Start(
+      call_, method.method, path,
+      method.raw ? nullptr : static_cast<google::protobuf::Message*>(request),
+      environment_.clock, environment_.logger);
+  environment_.running.Add(1);
+}
+
+absl::Status CallState::RunStart(const ChainStep& step) {
+  return Fenced(call_, *step.interceptor,
+                [&] { return step.interceptor->OnStart(call_); });
+}
+
+CallState::Verdict CallState::Admit(const std::function<void()>& resume) {
+  if (awaited_ != nullptr) {
+    const std::unique_ptr<absl::Status> status = std::move(awaited_);
+    if (!status->ok()) {
+      Refuse(method_->steps[started_ - 1].interceptor, *status);
+      return Verdict::kRefused;
+    }
+  }
+  while (started_ < method_->steps.size()) {
+    const ChainStep& step = method_->steps[started_];
+    ++started_;
+    if (!step.hooks.start) continue;
+    absl::Status status;
+    if (step.async == nullptr || resume == nullptr) {
+      status = RunStart(step);
+    } else {
+      // Whoever comes second goes on: this thread if the answer is there when
+      // OnStartAsync returns, else the thread that brings it.
+      struct Answer {
+        std::atomic<bool> first_came{false};
+        absl::Status status;
+      };
+      const auto answer = std::make_shared<Answer>();
+      status = Fenced(call_, *step.interceptor, [&] {
+        step.async->OnStartAsync(
+            call_, [this, answer, resume](absl::Status decision) {
+              answer->status = std::move(decision);
+              if (!answer->first_came.exchange(true)) return;
+              awaited_ =
+                  std::make_unique<absl::Status>(std::move(answer->status));
+              resume();
+            });
+        return absl::OkStatus();
+      });
+      if (status.ok()) {
+        if (!answer->first_came.exchange(true)) return Verdict::kWaiting;
+        status = std::move(answer->status);
+      }
+    }
+    if (!status.ok()) {
+      Refuse(step.interceptor, status);
+      return Verdict::kRefused;
+    }
+  }
+  if (!method_->steps.empty()) {
+    ServerCallDriver::set_admission_time(
+        call_, environment_.clock.Now() - call_.started_at());
+  }
+  return Verdict::kAdmitted;
+}
+
+void CallState::RefuseMalformed() {
+  for (const ChainStep& step : method_->steps) {
+    if (step.interceptor->stage() != Stage::kObserve) break;
+    ++started_;
+    // Observers cannot admit what nobody can read; their verdict is moot.
+    if (step.hooks.start) RunStart(step).IgnoreError();
+  }
+  Refuse(nullptr,
+         WithReason(absl::InvalidArgumentError(
+                        "the request is not a valid message of its type "
+                        "(truncated, or a string field is not UTF-8)"),
+                    "MALFORMED_REQUEST", kErrorDomain));
+}
+
+void CallState::Refuse(const ServerInterceptor* interceptor,
+                       const absl::Status& status) {
+  const grpc::Status* none = nullptr;
+  auto refusal = std::make_unique<const grpc::Status>(ToGrpcStatus(status));
+  if (refusal_.compare_exchange_strong(none, refusal.get(),
+                                       std::memory_order_acq_rel)) {
+    refusal.release();
+    ServerCallDriver::set_refused_by(call_, interceptor);
+  }
+}
+
+void CallState::Intercept(grpc::experimental::InterceptorBatchMethods* batch) {
+  if (batch->QueryInterceptionHookPoint(
+          InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+    ServerCallDriver::Bind(call_, *info_.server_context(), this);
+    if (batch->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      ServerCallDriver::CountReceived(call_,
+                                      std::exchange(noted_request_bytes, 0));
+    }
+  } else if (method_ != nullptr) {
+    if (batch->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      Received(*batch);
+    }
+    if (batch->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_STATUS)) {
+      SendStatus(*batch);
+    } else if (batch->QueryInterceptionHookPoint(
+                   InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+      Sent(*batch);
+    }
+  }
+  batch->Proceed();
+}
+
+void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
+  void* const message = batch.GetRecvMessage();
+  if (message == nullptr) return;  // the client has sent its last
+  if (refusal_.load(std::memory_order_acquire) != nullptr) {
+    FailRead(batch);
+    return;
+  }
+  const auto* const parsed =
+      method_->raw ? nullptr
+                   : static_cast<const google::protobuf::Message*>(message);
+  const bool counted = !method_->steps.empty();
+  ServerCallDriver::CountReceived(
+      call_, !counted            ? 0
+             : parsed != nullptr ? parsed->ByteSizeLong()
+                                 : static_cast<grpc::ByteBuffer*>(message)->Length());
+  if (!method_->observes_received) return;
+  for (const ChainStep& step : method_->steps) {
+    if (!step.hooks.received) continue;
+    const absl::Status status = Fenced(call_, *step.interceptor, [&] {
+      return step.interceptor->OnReceived(call_, parsed);
+    });
+    if (!status.ok()) {
+      Refuse(step.interceptor, status);
+      FailRead(batch);
+      return;
+    }
+  }
+}
+
+void CallState::Sent(grpc::experimental::InterceptorBatchMethods& batch) {
+  if (method_->steps.empty()) return;
+  if (method_->observes_sent) {
+    const auto* const parsed =
+        method_->raw ? nullptr
+                     : static_cast<const google::protobuf::Message*>(
+                           batch.GetSendMessage());
+    for (const ChainStep& step : method_->steps) {
+      if (!step.hooks.sent) continue;
+      Fenced(call_, *step.interceptor, [&] {
+        step.interceptor->OnSent(call_, parsed);
+        return absl::OkStatus();
+      }).IgnoreError();
+    }
+  }
+  // gRPC would serialise next anyway.
+  ServerCallDriver::CountSent(call_, batch.GetSerializedSendMessage()->Length());
+}
+
+void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
+  const bool has_message =
+      batch.QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_MESSAGE);
+  grpc::Status status = batch.GetSendStatus();
+  const grpc::Status handler_status = status;
+  if (const grpc::Status* const refusal =
+          refusal_.load(std::memory_order_acquire);
+      refusal != nullptr) {
+    status = *refusal;
+  } else if (!call_.exception().empty()) {
+    status = ToGrpcStatus(WithReason(
+        absl::InternalError(absl::StrCat("internal error; request id ",
+                                         ToAbsl(call_.request_id()))),
+        "HANDLER_FAILED", kErrorDomain));
+  }
+  if (has_message && status.ok()) Sent(batch);
+  Finish(status);
+  if (!status.ok()) {
+    if (has_message) DropMessage(batch);
+    // On errors only: a caller who reports one can name the call, and a good
+    // call does not pay for it.
+    if (auto* const trailers = batch.GetSendTrailingMetadata();
+        trailers->count(std::string(metadata::kRequestId)) == 0) {
+      trailers->emplace(metadata::kRequestId, call_.request_id());
+    }
+  }
+  if (status.error_code() != handler_status.error_code() ||
+      status.error_message() != handler_status.error_message() ||
+      status.error_details() != handler_status.error_details()) {
+    batch.ModifySendStatus(status);
+  }
+}
+
+void CallState::Finish(grpc::Status& status) {
+  finished_ = true;
+  if (status.ok() && started_ > 0 && call_.cancelled()) {
+    // The client will never see the handler's OK, and neither shall the log.
+    const bool late = call_.remaining() <= Clock::Duration::zero();
+    status = late ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                 "the deadline passed before the reply")
+                  : grpc::Status(grpc::StatusCode::CANCELLED,
+                                 "the client cancelled before the reply");
+  }
+  for (std::size_t i = started_; i-- > 0;) {
+    const ChainStep& step = method_->steps[i];
+    if (!step.hooks.finish) continue;
+    Fenced(call_, *step.interceptor, [&] {
+      step.interceptor->OnFinish(call_, status);
+      return absl::OkStatus();
+    }).IgnoreError();
+  }
+  environment_.running.Add(-1);
+}
+
+}  // namespace grpccommon::internal

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "call/server_call_driver.h"
+#include "grpccommon/base/thread_slot.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/call/server_interceptor.h"
+#include "grpcpp/support/server_interceptor.h"
+
+namespace grpccommon::internal {
+
+/// One place in a method's chain.
+struct ChainStep {
+  ServerInterceptor* interceptor = nullptr;
+  /// The same object if its decision may have to wait.
+  AsyncServerInterceptor* async = nullptr;
+  Hooks hooks;
+};
+
+/// A method with everything that its calls need, made at registration.
+struct GuardedMethod {
+  Method method;
+  /// In order of stage, then of addition.
+  std::vector<ChainStep> steps;
+  bool observes_received = false;
+  bool observes_sent = false;
+  /// Callback API: must not block.
+  bool callback = false;
+  /// Some step may have to wait.
+  bool waits = false;
+  /// Requests and replies are byte buffers: nobody parses them.
+  bool raw = false;
+};
+
+/// Calls that are between the start of their chain and its end, counted so that
+/// threads do not disturb each other.
+class RunningCalls {
+ public:
+  void Add(std::int64_t change) {
+    shards_[ThreadSlot() % shards_.size()].count.fetch_add(
+        change, std::memory_order_relaxed);
+  }
+  std::int64_t Count() const {
+    std::int64_t sum = 0;
+    for (const Shard& shard : shards_) {
+      sum += shard.count.load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
+
+ private:
+  struct alignas(kCacheLineBytes) Shard {
+    std::atomic<std::int64_t> count{0};
+  };
+  std::array<Shard, 16> shards_;
+};
+
+/// What all calls of a server share. Outlives them.
+struct CallEnvironment {
+  const Clock& clock;
+  Logger logger;
+  RunningCalls running;
+};
+
+/// One call on its way through: the gRPC interceptor that gRPC makes for it,
+/// with the ServerCall inside. The guarded handler runs the start of the chain,
+/// gRPC's hooks run the rest.
+class CallState : public grpc::experimental::Interceptor {
+ public:
+  CallState(grpc::experimental::ServerRpcInfo& info,
+            CallEnvironment& environment)
+      : info_(info), environment_(environment) {}
+  ~CallState() override;
+
+  /// The state of the call that `context` belongs to.
+  static CallState* Of(const grpc::ServerContextBase& context);
+
+  /// Says what call this is, and begins to account for it.
+  void Begin(const GuardedMethod& method, std::string_view path, void* request);
+
+  enum class Verdict { kAdmitted, kRefused, kWaiting };
+
+  /// Runs the chain's start hooks, from where it stands. With `resume`, may
+  /// return kWaiting: then `resume` is called later, on another thread, to call
+  /// Admit again. Without it, waits on this thread.
+  Verdict Admit(const std::function<void()>& resume);
+
+  /// Refuses the call because its request does not parse: only observers see
+  /// it.
+  void RefuseMalformed();
+
+  void set_exception(std::string_view text) {
+    ServerCallDriver::set_exception(call_, text);
+  }
+
+  ServerCall& call() { return call_; }
+
+  // gRPC's hooks.
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override;
+
+ private:
+  void Refuse(const ServerInterceptor* interceptor, const absl::Status& status);
+  absl::Status RunStart(const ChainStep& step);
+  void Received(grpc::experimental::InterceptorBatchMethods& batch);
+  void Sent(grpc::experimental::InterceptorBatchMethods& batch);
+  void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
+  void Finish(grpc::Status& status);
+
+  grpc::experimental::ServerRpcInfo& info_;
+  CallEnvironment& environment_;
+  ServerCall call_{ServerCallDriver::Key()};
+  const GuardedMethod* method_ = nullptr;
+  // Steps whose OnStart ran; those finish.
+  std::size_t started_ = 0;
+  bool finished_ = false;
+  // Set by the reading side of a stream, read by the sending side.
+  std::atomic<const grpc::Status*> refusal_{nullptr};
+  // The answer of an asynchronous step, handed over by it.
+  std::unique_ptr<absl::Status> awaited_;
+};
+
+class CallStateFactory
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  /// `environment` is borrowed and must outlive the server.
+  explicit CallStateFactory(CallEnvironment& environment)
+      : environment_(environment) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* info) override {
+    return new CallState(*info, environment_);
+  }
+
+ private:
+  CallEnvironment& environment_;
+};
+
+/// Bytes of the request that gRPC has handed to a guarded handler's Deserialize
+/// on this thread, for the CallState that gRPC calls next on it.
+void NoteRequestBytes(std::size_t bytes);
+
+}  // namespace grpccommon::internal

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/guarded_service.h"
+
+#include <exception>
+#include <utility>
+
+#include "google/protobuf/message.h"
+#include "grpc/byte_buffer.h"
+#include "grpcpp/impl/rpc_service_method.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/method_handler.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/grpc_access.h"
+
+namespace grpccommon::internal {
+namespace {
+
+using grpc::internal::MethodHandler;
+using grpc::internal::RpcServiceMethod;
+
+class GuardedHandler : public MethodHandler {
+ public:
+  GuardedHandler(MethodHandler& inner, const GuardedMethod& method)
+      : inner_(inner), method_(method) {}
+
+  void RunHandler(const HandlerParameter& param) override {
+    CallState* const state = CallState::Of(*param.server_context);
+    state->Begin(method_, method_.method.path, param.request);
+    if (!param.status.ok()) {
+      state->RefuseMalformed();
+      Refuse(param);
+      return;
+    }
+    if (method_.callback) {
+      AdmitCallback(*state, param);
+    } else {
+      Proceed(state->Admit(nullptr), *state, param);
+    }
+  }
+
+  void* Deserialize(grpc_call* call, grpc_byte_buffer* bytes,
+                    grpc::Status* status, void** data) override {
+    NoteRequestBytes(bytes != nullptr ? grpc_byte_buffer_length(bytes) : 0);
+    return inner_.Deserialize(call, bytes, status, data);
+  }
+
+ private:
+  void AdmitCallback(CallState& state, const HandlerParameter& param) {
+    // What the parameter holds belongs to the call, which gRPC keeps until its
+    // handler has run; only the parameter itself is on the stack. Copied for
+    // the few chains that may have to wait.
+    std::function<void()> resume;
+    if (method_.waits) {
+      const auto kept = std::make_shared<HandlerParameter>(param);
+      resume = [this, &state, kept] { AdmitCallback(state, *kept); };
+    }
+    Proceed(state.Admit(resume), state, param);
+  }
+
+  void Proceed(CallState::Verdict verdict, CallState& state,
+               const HandlerParameter& param) {
+    switch (verdict) {
+      case CallState::Verdict::kAdmitted:
+        ServerCallDriver::set_request(state.call(), nullptr);
+        inner_.RunHandler(param);
+        return;
+      case CallState::Verdict::kRefused:
+        Refuse(param);
+        return;
+      case CallState::Verdict::kWaiting:
+        return;
+    }
+  }
+
+  // The status that the wrapped handler sends here is replaced on its way out.
+  void Refuse(const HandlerParameter& param) {
+    if (method_.callback) {
+      inner_.RunHandler(HandlerParameter(
+          param.call, param.server_context, param.request,
+          grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
+          param.internal_data, param.call_requester));
+      return;
+    }
+    // A synchronous handler destroys its request, which lives in the call's
+    // arena; this one never runs, so it is done here. (Null for client streams
+    // and for a request that did not parse.)
+    if (param.request != nullptr) {
+      if (method_.raw) {
+        static_cast<grpc::ByteBuffer*>(param.request)->~ByteBuffer();
+      } else {
+        static_cast<google::protobuf::Message*>(param.request)->~Message();
+      }
+    }
+    grpc::internal::UnknownMethodHandler("").RunHandler(param);
+  }
+
+  MethodHandler& inner_;
+  const GuardedMethod& method_;
+};
+
+// Ends a call of a generic service with a status that CallState replaces.
+class RefusedGenericCall : public grpc::ServerGenericBidiReactor {
+ public:
+  RefusedGenericCall() {
+    Finish(grpc::Status(grpc::StatusCode::INTERNAL, "refused"));
+  }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+GuardedService::GuardedService(
+    const grpc::Service& inner,
+    const std::vector<const GuardedMethod*>& methods) {
+  const ServiceMethods& behind = MethodsOf(inner);
+  for (std::size_t i = 0; i < behind.size(); ++i) {
+    const GuardedMethod& method = *methods[i];
+    auto handler =
+        std::make_unique<GuardedHandler>(*behind[i]->handler(), method);
+    // gRPC keeps the name's pointer; the method outlives the server.
+    AddMethod(new RpcServiceMethod(
+        method.method.path.c_str(), behind[i]->method_type(),
+        method.callback ? nullptr : handler.release()));
+    if (!method.callback) continue;
+    if (method.raw) {
+      MarkMethodRawCallback(static_cast<int>(i), handler.release());
+    } else {
+      MarkMethodCallback(static_cast<int>(i), handler.release());
+    }
+  }
+}
+
+grpc::ServerGenericBidiReactor* GuardedGenericService::CreateReactor(
+    grpc::GenericCallbackServerContext* context) {
+  CallState* const state = CallState::Of(*context);
+  state->Begin(method_, context->method(), nullptr);
+  if (state->Admit(nullptr) != CallState::Verdict::kAdmitted) {
+    return new RefusedGenericCall();
+  }
+  try {
+    return inner_.CreateReactor(context);
+  } catch (const std::exception& error) {
+    state->set_exception(error.what());
+  } catch (...) {
+    state->set_exception("not derived from std::exception");
+  }
+  return new RefusedGenericCall();
+}
+
+}  // namespace grpccommon::internal

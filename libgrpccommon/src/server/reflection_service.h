@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "grpcpp/impl/service_type.h"
+
+namespace grpccommon::internal {
+
+/// grpc.reflection.v1 over the protos linked into the process; gRPC 1.51 itself
+/// knows v1alpha only. `services` are the full names to list.
+std::unique_ptr<grpc::Service> CreateReflectionService(
+    std::vector<std::string> services);
+
+}  // namespace grpccommon::internal

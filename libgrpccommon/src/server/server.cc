@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/server/server.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
+#include "grpccommon/base/check_range.h"
+#include "grpccommon/base/mutex.h"
+#include "grpccommon/base/scheduler.h"
+#include "grpccommon/base/string_view.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/ext/channelz_service_plugin.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/resource_quota.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "grpcpp/support/channel_arguments.h"
+#include "server/call_path.h"
+#include "server/reflection_service.h"
+#include "server/signals.h"
+#include "server/tls.h"
+
+namespace grpccommon {
+namespace {
+
+using std::chrono::nanoseconds;
+
+absl::Status CheckName(const std::string& name) {
+  const bool good =
+      !name.empty() && name.size() <= 63 &&
+      std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+      });
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("name must be 1 to 63 letters, digits and -_., got \"", name,
+                   "\""));
+}
+
+absl::Status CheckOptions(const ServerOptions& options) {
+  using std::chrono::hours;
+  using std::chrono::minutes;
+  using std::chrono::seconds;
+  constexpr double kMostBytes = 2147483647;
+  absl::Status valid = CheckName(options.name);
+  const auto bytes = [&valid](std::string_view option, std::size_t value) {
+    valid.Update(
+        CheckRange(option, static_cast<double>(value), 1, kMostBytes));
+  };
+  bytes("max_receive_message_bytes", options.max_receive_message_bytes);
+  bytes("max_send_message_bytes", options.max_send_message_bytes);
+  valid.Update(CheckRange("max_metadata_bytes",
+                          static_cast<double>(options.max_metadata_bytes), 1024,
+                          1 << 20));
+  valid.Update(CheckRange("keepalive.time", options.keepalive.time, seconds(1),
+                          hours(24)));
+  valid.Update(CheckRange("keepalive.timeout", options.keepalive.timeout,
+                          seconds(1), minutes(10)));
+  valid.Update(CheckRange("keepalive.minimum_client_interval",
+                          options.keepalive.minimum_client_interval, seconds(1),
+                          hours(1)));
+  if (options.connection.max_age != nanoseconds::zero()) {
+    valid.Update(CheckRange("connection.max_age", options.connection.max_age,
+                            seconds(1), hours(24 * 30)));
+    valid.Update(CheckRange("connection.max_age_grace",
+                            options.connection.max_age_grace, seconds(1),
+                            hours(24)));
+  }
+  if (options.connection.max_idle != nanoseconds::zero()) {
+    valid.Update(CheckRange("connection.max_idle", options.connection.max_idle,
+                            seconds(1), hours(24 * 30)));
+  }
+  valid.Update(CheckRange(
+      "connection.max_concurrent_calls",
+      static_cast<double>(options.connection.max_concurrent_calls), 0,
+      kMostBytes));
+  valid.Update(CheckRange("max_sync_threads", options.max_sync_threads, 0,
+                          1 << 20));
+  valid.Update(CheckRange("drain_delay", options.drain_delay,
+                          nanoseconds::zero(), hours(1)));
+  valid.Update(CheckRange("grace_period", options.grace_period,
+                          nanoseconds::zero(), hours(24)));
+  valid.Update(CheckRange("stuck_timeout", options.stuck_timeout,
+                          nanoseconds::zero(), hours(1)));
+  return valid;
+}
+
+int Milliseconds(nanoseconds duration) {
+  return static_cast<int>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+// gRPC only logs why it cannot listen; so we try what it tried, and ask errno.
+std::string WhyNoPort(const std::string& address) {
+  if (address.starts_with("unix:")) return "cannot create the socket";
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return "the address has no port";
+  std::string host = address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error =
+          getaddrinfo(host.empty() ? nullptr : host.c_str(),
+                      address.substr(colon + 1).c_str(), &hints, &found);
+      error != 0) {
+    return gai_strerror(error);
+  }
+  std::string reason = "gRPC refused the address";
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
+    reason = std::strerror(errno);
+  }
+  if (fd >= 0) close(fd);
+  freeaddrinfo(found);
+  return reason;
+}
+
+void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(options.max_receive_message_bytes));
+  builder.SetMaxSendMessageSize(
+      static_cast<int>(options.max_send_message_bytes));
+  // Two servers on one port would share its calls without a word.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
+                             static_cast<int>(options.max_metadata_bytes));
+  const KeepaliveOptions& keepalive = options.keepalive;
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             Milliseconds(keepalive.time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(keepalive.timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
+                             keepalive.permit_without_calls ? 1 : 0);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      Milliseconds(keepalive.minimum_client_interval));
+  const ConnectionOptions& connection = options.connection;
+  if (connection.max_age != nanoseconds::zero()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               Milliseconds(connection.max_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               Milliseconds(connection.max_age_grace));
+  }
+  if (connection.max_idle != nanoseconds::zero()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                               Milliseconds(connection.max_idle));
+  }
+  if (connection.max_concurrent_calls > 0) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONCURRENT_STREAMS,
+        static_cast<int>(connection.max_concurrent_calls));
+  }
+  switch (options.compression) {
+    case Compression::kNone:
+      break;
+    case Compression::kGzip:
+      builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_GZIP);
+      break;
+    case Compression::kDeflate:
+      builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_DEFLATE);
+      break;
+  }
+  if (options.memory_quota_bytes > 0 || options.max_sync_threads > 0) {
+    grpc::ResourceQuota quota(options.name);
+    if (options.memory_quota_bytes > 0) {
+      quota.Resize(options.memory_quota_bytes);
+    }
+    if (options.max_sync_threads > 0) {
+      quota.SetMaxThreads(options.max_sync_threads);
+    }
+    builder.SetResourceQuota(quota);
+  }
+  if (options.channelz) {
+    builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);
+  }
+}
+
+// gRPC's reflection v1alpha, for this server alone: its own switch is for all
+// servers of the process.
+class ReflectionV1Alpha : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    plugins->push_back(
+        std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+  }
+};
+
+void RunInReverse(std::vector<std::function<void()>>& hooks) {
+  for (auto hook = hooks.rbegin(); hook != hooks.rend(); ++hook) (*hook)();
+}
+
+}  // namespace
+
+std::string_view ServerPhaseName(ServerPhase phase) {
+  switch (phase) {
+    case ServerPhase::kCreated:
+      return "created";
+    case ServerPhase::kServing:
+      return "serving";
+    case ServerPhase::kDraining:
+      return "draining";
+    case ServerPhase::kStopping:
+      return "stopping";
+    case ServerPhase::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+struct Server::Impl {
+  Impl(ServerOptions o, std::shared_ptr<LogSink> sink, const Clock& clock)
+      : options(std::move(o)),
+        logger(std::move(sink), options.name, options.log_level, clock),
+        call_path(clock, logger) {}
+
+  absl::Status Listen();
+  void EnterPhase(ServerPhase next);
+  void Stop(nanoseconds drain_delay, nanoseconds grace_period);
+  // Waits until `delay` is over or ShutdownNow was called; says which.
+  bool WaitOrHurry(nanoseconds delay);
+
+  const ServerOptions options;
+  const Logger logger;
+  // The first thing that went wrong before Start.
+  absl::Status setup;
+  internal::CallPath call_path;
+  std::vector<grpc::Service*> unguarded;
+  std::unique_ptr<grpc::Service> reflection;
+  std::shared_ptr<grpc::ServerCredentials> tls;
+  std::vector<std::function<void()>> on_drain;
+  std::vector<std::function<void()>> on_stopped;
+  std::unique_ptr<grpc::Server> grpc_server;
+  int grpc_port = 0;
+  int plaintext_port = 0;
+
+  Mutex mutex;
+  CondVar changed;
+  ServerPhase phase ABSL_GUARDED_BY(mutex) = ServerPhase::kCreated;
+  bool shutting_down ABSL_GUARDED_BY(mutex) = false;
+  bool hurry ABSL_GUARDED_BY(mutex) = false;
+  bool calls_ended ABSL_GUARDED_BY(mutex) = false;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
+  if (absl::Status valid = CheckOptions(options); !valid.ok()) return valid;
+  std::shared_ptr<LogSink> sink = options.log_sink;
+  if (sink == nullptr) {
+    absl::StatusOr<std::shared_ptr<LogSink>> made = CreateLogSink(options.log);
+    if (!made.ok()) return made.status();
+    sink = *std::move(made);
+  }
+  std::shared_ptr<grpc::ServerCredentials> tls;
+  if (options.tls.has_value()) {
+    auto made = internal::CreateTlsCredentials(*options.tls);
+    if (!made.ok()) return made.status();
+    tls = *std::move(made);
+  }
+  const Clock& clock =
+      options.clock != nullptr ? *options.clock : SteadyClock();
+  auto impl =
+      std::make_unique<Impl>(std::move(options), std::move(sink), clock);
+  impl->tls = std::move(tls);
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() { Shutdown(nanoseconds::zero(), nanoseconds::zero()); }
+
+Server& Server::AddService(grpc::Service& service) {
+  impl_->setup.Update(impl_->call_path.Add(service));
+  return *this;
+}
+
+Server& Server::AddGeneric(grpc::CallbackGenericService& service) {
+  impl_->setup.Update(impl_->call_path.AddGeneric(service));
+  return *this;
+}
+
+Server& Server::AddUnguarded(grpc::Service& service) {
+  impl_->unguarded.push_back(&service);
+  return *this;
+}
+
+Server& Server::Use(std::shared_ptr<ServerInterceptor> interceptor,
+                    Selector selector) {
+  impl_->call_path.Use(std::move(interceptor), std::move(selector));
+  return *this;
+}
+
+Server& Server::OnDrain(std::function<void()> hook) {
+  impl_->on_drain.push_back(std::move(hook));
+  return *this;
+}
+
+Server& Server::OnStopped(std::function<void()> hook) {
+  impl_->on_stopped.push_back(std::move(hook));
+  return *this;
+}
+
+absl::Status Server::Impl::Listen() {
+  grpc::ServerBuilder builder;
+  AddArguments(options, builder);
+  struct Port {
+    const std::string& address;
+    int& bound;
+    std::shared_ptr<grpc::ServerCredentials> credentials;
+  };
+  const Port ports[] = {
+      {options.grpc_address, grpc_port,
+       tls != nullptr ? tls : grpc::InsecureServerCredentials()},
+      {options.plaintext_address, plaintext_port,
+       grpc::InsecureServerCredentials()}};
+  for (const Port& port : ports) {
+    if (port.address.empty()) continue;
+    builder.AddListeningPort(port.address, port.credentials, &port.bound);
+  }
+  for (const auto& service : call_path.services()) {
+    builder.RegisterService(service.get());
+  }
+  if (call_path.generic_service() != nullptr) {
+    builder.RegisterCallbackGenericService(call_path.generic_service());
+  }
+  for (grpc::Service* service : unguarded) builder.RegisterService(service);
+  if (options.reflection) {
+    std::vector<std::string> names = call_path.service_names();
+    names.push_back("grpc.health.v1.Health");
+    names.push_back("grpc.reflection.v1.ServerReflection");
+    names.push_back("grpc.reflection.v1alpha.ServerReflection");
+    reflection = internal::CreateReflectionService(std::move(names));
+    builder.RegisterService(reflection.get());
+    builder.SetOption(std::make_unique<ReflectionV1Alpha>());
+  }
+  if (options.channelz) grpc::channelz::experimental::InitChannelzService();
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      factories;
+  factories.push_back(call_path.CreateInterceptorFactory());
+  builder.experimental().SetInterceptorCreators(std::move(factories));
+  grpc_server = builder.BuildAndStart();
+  for (const Port& port : ports) {
+    if (port.address.empty() || (grpc_server != nullptr && port.bound != 0) ||
+        (grpc_server != nullptr && port.address.starts_with("unix:"))) {
+      continue;
+    }
+    if (grpc_server != nullptr) grpc_server->Shutdown();
+    grpc_server = nullptr;
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on ", port.address, ": ", WhyNoPort(port.address)));
+  }
+  if (grpc_server != nullptr) return absl::OkStatus();
+  return absl::InternalError("gRPC could not start the server; see its log");
+}
+
+absl::Status Server::Start() {
+  Impl& impl = *impl_;
+  {
+    const MutexLock lock(impl.mutex);
+    if (impl.phase != ServerPhase::kCreated) {
+      return absl::FailedPreconditionError(
+          "a server can be started only once");
+    }
+  }
+  if (!impl.setup.ok()) return impl.setup;
+  if (absl::Status status = impl.call_path.Compile(); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = impl.Listen(); !status.ok()) return status;
+  impl.EnterPhase(ServerPhase::kServing);
+  return absl::OkStatus();
+}
+
+void Server::Impl::EnterPhase(ServerPhase next) {
+  {
+    const MutexLock lock(mutex);
+    phase = next;
+  }
+  changed.NotifyAll();
+  logger.Info("server phase", {{"phase", ServerPhaseName(next)},
+                               {"running_calls", call_path.running_calls()},
+                               {"grpc_port", grpc_port}});
+}
+
+bool Server::Impl::WaitOrHurry(nanoseconds delay) {
+  const auto end = std::chrono::steady_clock::now() + delay;
+  const MutexLock lock(mutex);
+  while (!hurry && !calls_ended) {
+    if (!changed.WaitUntil(mutex, end)) break;
+  }
+  return hurry;
+}
+
+void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
+  EnterPhase(ServerPhase::kDraining);
+  RunInReverse(on_drain);
+  if (drain_delay > nanoseconds::zero()) WaitOrHurry(drain_delay);
+
+  EnterPhase(ServerPhase::kStopping);
+  // gRPC's Shutdown blocks until every call has ended, and once begun it cannot
+  // be hurried; so it runs beside us, and we cancel what outlives the grace.
+  std::thread closing([this] {
+    grpc_server->Shutdown(std::chrono::system_clock::now() +
+                          std::chrono::hours(24 * 365));
+    grpc_server->Wait();
+    {
+      const MutexLock lock(mutex);
+      calls_ended = true;
+    }
+    changed.NotifyAll();
+  });
+  WaitOrHurry(grace_period);
+  bool ended;
+  {
+    const MutexLock lock(mutex);
+    ended = calls_ended;
+  }
+  if (!ended) {
+    logger.Warning("cancelling calls that outlived the grace period",
+                   {{"running_calls", call_path.running_calls()}});
+    grpc_server_cancel_all_calls(grpc_server->c_server());
+  }
+  closing.join();
+  RunInReverse(on_stopped);
+  EnterPhase(ServerPhase::kStopped);
+  if (logger.sink() != nullptr) logger.sink()->Flush();
+}
+
+void Server::Shutdown() {
+  Shutdown(impl_->options.drain_delay, impl_->options.grace_period);
+}
+
+void Server::Shutdown(nanoseconds drain_delay, nanoseconds grace_period) {
+  bool first = false;
+  {
+    const MutexLock lock(impl_->mutex);
+    if (impl_->phase == ServerPhase::kCreated) {
+      impl_->phase = ServerPhase::kStopped;  // nothing runs yet
+      impl_->changed.NotifyAll();
+      return;
+    }
+    first = !std::exchange(impl_->shutting_down, true);
+  }
+  if (first) {
+    impl_->Stop(drain_delay, grace_period);
+  } else {
+    if (drain_delay + grace_period == nanoseconds::zero()) ShutdownNow();
+    Wait();
+  }
+}
+
+void Server::ShutdownNow() {
+  {
+    const MutexLock lock(impl_->mutex);
+    impl_->hurry = true;
+  }
+  impl_->changed.NotifyAll();
+  Shutdown(nanoseconds(1), nanoseconds(1));
+}
+
+void Server::Wait() {
+  const MutexLock lock(impl_->mutex);
+  while (impl_->phase != ServerPhase::kStopped) {
+    impl_->changed.Wait(impl_->mutex);
+  }
+}
+
+int Server::Run() {
+  internal::StopSignals signals;
+  if (absl::Status status = Start(); !status.ok()) {
+    impl_->logger.Error("cannot start", {{"error", status.ToString()}});
+    if (impl_->logger.sink() != nullptr) impl_->logger.sink()->Flush();
+    return ExitWith(status);
+  }
+  signals.Wait();
+  // From here on the second signal, a handler that never returns, or the end of
+  // the last call, whichever comes first.
+  std::atomic<bool> stopped{false};
+  std::thread stopping([this, &stopped, &signals] {
+    Shutdown();
+    stopped = true;
+    signals.Interrupt();
+  });
+  if (signals.Wait() && !stopped) {
+    impl_->logger.Warning("second signal: ending at once");
+    ShutdownNow();
+  }
+  stopping.join();
+  return 0;
+}
+
+ServerPhase Server::phase() const {
+  const MutexLock lock(impl_->mutex);
+  return impl_->phase;
+}
+
+int Server::grpc_port() const { return impl_->grpc_port; }
+int Server::plaintext_port() const { return impl_->plaintext_port; }
+int Server::http_port() const { return 0; }
+std::int64_t Server::running_calls() const {
+  return impl_->call_path.running_calls();
+}
+
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
+  return impl_->grpc_server->InProcessChannel(grpc::ChannelArguments());
+}
+
+const Logger& Server::logger() const { return impl_->logger; }
+
+int ExitWith(const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::cerr << "fatal: " << status.message() << '\n';
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+      return 78;  // EX_CONFIG
+    case absl::StatusCode::kPermissionDenied:
+      return 77;  // EX_NOPERM
+    case absl::StatusCode::kUnavailable:
+      return 69;  // EX_UNAVAILABLE
+    default:
+      return 70;  // EX_SOFTWARE
+  }
+}
+
+}  // namespace grpccommon
