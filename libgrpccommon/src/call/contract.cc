@@ -55,11 +55,10 @@ absl::Status ReadAccess(const v1::Access& access, AccessRule& rule) {
 
 absl::Status ReadRateLimit(const v1::RateLimit& limit, RateLimitRule& rule) {
   rule.rate = limit.rate();
-  rule.burst = limit.burst() != 0
-                   ? limit.burst()
-                   : std::max<std::int64_t>(
-                         1, static_cast<std::int64_t>(
-                                std::clamp(limit.rate(), 1.0, 1e6)));
+  rule.burst = limit.burst() != 0 ? limit.burst()
+                                  : std::max<std::int64_t>(
+                                        1, static_cast<std::int64_t>(std::clamp(
+                                               limit.rate(), 1.0, 1e6)));
   switch (limit.key()) {
     case v1::RateLimit::KEY_PEER:
       rule.key = RateLimitKey::kPeer;
@@ -71,8 +70,8 @@ absl::Status ReadRateLimit(const v1::RateLimit& limit, RateLimitRule& rule) {
       rule.key = RateLimitKey::kPrincipal;
   }
   absl::Status valid = CheckRange("rate_limit.rate", rule.rate, 0.001, 1e6);
-  valid.Update(CheckRange("rate_limit.burst", static_cast<double>(rule.burst),
-                          1, 1e6));
+  valid.Update(
+      CheckRange("rate_limit.burst", static_cast<double>(rule.burst), 1, 1e6));
   return valid;
 }
 
@@ -110,8 +109,8 @@ absl::Status Apply(const v1::MethodContract& contract, MethodPolicy& policy) {
   }
   if (contract.has_timeout()) {
     policy.timeout = ToNanoseconds(contract.timeout());
-    valid.Update(
-        CheckRange("timeout", *policy.timeout, nanoseconds(1), kLongestTimeout));
+    valid.Update(CheckRange("timeout", *policy.timeout, nanoseconds(1),
+                            kLongestTimeout));
   }
   if (contract.has_retry()) {
     valid.Update(ReadRetry(contract.retry(), policy.retry.emplace()));
@@ -140,13 +139,14 @@ absl::Status Apply(const v1::MethodContract& contract, MethodPolicy& policy) {
 absl::StatusOr<MethodPolicy> CompilePolicy(
     const google::protobuf::MethodDescriptor& method) {
   MethodPolicy policy;
-  absl::Status valid = Apply(
-      method.service()->options().GetExtension(v1::defaults), policy);
+  absl::Status valid =
+      Apply(method.service()->options().GetExtension(v1::defaults), policy);
   valid.Update(Apply(method.options().GetExtension(v1::method), policy));
   if (!valid.ok()) {
     return absl::Status(
-        valid.code(), absl::StrCat("contract of ", ToAbsl(ToStd(method.full_name())),
-                                   ": ", valid.message()));
+        valid.code(),
+        absl::StrCat("contract of ", ToAbsl(ToStd(method.full_name())), ": ",
+                     valid.message()));
   }
   switch (method.options().idempotency_level()) {
     case MethodOptions::NO_SIDE_EFFECTS:

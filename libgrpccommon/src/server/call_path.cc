@@ -8,6 +8,7 @@
 #include "google/protobuf/descriptor.h"
 #include "grpccommon/base/string_view.h"
 #include "server/grpc_access.h"
+#include "server/handler_fence.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -111,8 +112,8 @@ absl::Status CallPath::AddGeneric(grpc::CallbackGenericService& service) {
   }
   generic_ = &service;
   GuardedMethod& guarded = methods_.emplace_back();
-  guarded.method.path = absl::StrCat("/", ToAbsl(kGenericName), "/",
-                                     ToAbsl(kGenericName));
+  guarded.method.path =
+      absl::StrCat("/", ToAbsl(kGenericName), "/", ToAbsl(kGenericName));
   guarded.method.service = kGenericName;
   guarded.method.name = kGenericName;
   guarded.method.kind = CallKind::kBidiStream;
@@ -164,6 +165,9 @@ absl::Status CallPath::Compile() {
     if (absl::Status status = CompileChain(method); !status.ok()) return status;
   }
   for (const Added& added : added_) {
+    for (const auto& registered : MethodsOf(*added.service)) {
+      FenceHandler(*registered);
+    }
     guards_.push_back(std::make_unique<GuardedService>(
         *added.service, std::vector<const GuardedMethod*>(
                             added.methods.begin(), added.methods.end())));

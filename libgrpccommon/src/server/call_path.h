@@ -21,7 +21,7 @@ class CallPath {
  public:
   /// `clock` is borrowed and must outlive this.
   CallPath(const Clock& clock, Logger logger)
-      : environment_{clock, std::move(logger), {}} {}
+      : environment_(clock, std::move(logger)) {}
 
   void Use(std::shared_ptr<ServerInterceptor> interceptor, Selector selector);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/message.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/call/metadata_keys.h"
@@ -69,6 +70,13 @@ void CallState::Begin(const GuardedMethod& method, std::string_view path,
       method.raw ? nullptr : static_cast<google::protobuf::Message*>(request),
       environment_.clock, environment_.logger);
   environment_.running.Add(1);
+  const std::optional<std::chrono::nanoseconds>& timeout =
+      method.method.policy.timeout;
+  if (timeout.has_value() &&
+      *call_.deadline() == call_.started_at() + *timeout) {
+    environment_.deadlines.Watch(deadline_, info_.server_context()->c_call(),
+                                 *call_.deadline(), *timeout);
+  }
 }
 
 absl::Status CallState::RunStart(const ChainStep& step) {
@@ -100,14 +108,13 @@ CallState::Verdict CallState::Admit(const std::function<void()>& resume) {
       };
       const auto answer = std::make_shared<Answer>();
       status = Fenced(call_, *step.interceptor, [&] {
-        step.async->OnStartAsync(
-            call_, [this, answer, resume](absl::Status decision) {
-              answer->status = std::move(decision);
-              if (!answer->first_came.exchange(true)) return;
-              awaited_ =
-                  std::make_unique<absl::Status>(std::move(answer->status));
-              resume();
-            });
+        step.async->OnStartAsync(call_, [this, answer,
+                                         resume](absl::Status decision) {
+          answer->status = std::move(decision);
+          if (!answer->first_came.exchange(true)) return;
+          awaited_ = std::make_unique<absl::Status>(std::move(answer->status));
+          resume();
+        });
         return absl::OkStatus();
       });
       if (status.ok()) {
@@ -189,9 +196,10 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
                    : static_cast<const google::protobuf::Message*>(message);
   const bool counted = !method_->steps.empty();
   ServerCallDriver::CountReceived(
-      call_, !counted            ? 0
-             : parsed != nullptr ? parsed->ByteSizeLong()
-                                 : static_cast<grpc::ByteBuffer*>(message)->Length());
+      call_, !counted ? 0
+             : parsed != nullptr
+                 ? parsed->ByteSizeLong()
+                 : static_cast<grpc::ByteBuffer*>(message)->Length());
   if (!method_->observes_received) return;
   for (const ChainStep& step : method_->steps) {
     if (!step.hooks.received) continue;
@@ -222,12 +230,13 @@ void CallState::Sent(grpc::experimental::InterceptorBatchMethods& batch) {
     }
   }
   // gRPC would serialise next anyway.
-  ServerCallDriver::CountSent(call_, batch.GetSerializedSendMessage()->Length());
+  ServerCallDriver::CountSent(call_,
+                              batch.GetSerializedSendMessage()->Length());
 }
 
 void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
-  const bool has_message =
-      batch.QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_MESSAGE);
+  const bool has_message = batch.QueryInterceptionHookPoint(
+      InterceptionHookPoints::PRE_SEND_MESSAGE);
   grpc::Status status = batch.GetSendStatus();
   const grpc::Status handler_status = status;
   if (const grpc::Status* const refusal =
@@ -235,6 +244,8 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
       refusal != nullptr) {
     status = *refusal;
   } else if (!call_.exception().empty()) {
+    call_.log().Error("handler threw", {{"grpc.method", call_.path()},
+                                        {"exception", call_.exception()}});
     status = ToGrpcStatus(WithReason(
         absl::InternalError(absl::StrCat("internal error; request id ",
                                          ToAbsl(call_.request_id()))),

@@ -13,6 +13,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/call/server_interceptor.h"
 #include "grpcpp/support/server_interceptor.h"
+#include "server/deadline_watch.h"
 
 namespace grpccommon::internal {
 
@@ -64,9 +65,13 @@ class RunningCalls {
 
 /// What all calls of a server share. Outlives them.
 struct CallEnvironment {
+  CallEnvironment(const Clock& c, Logger l)
+      : clock(c), logger(std::move(l)), deadlines(c) {}
+
   const Clock& clock;
-  Logger logger;
+  const Logger logger;
   RunningCalls running;
+  DeadlineWatch deadlines;
 };
 
 /// One call on its way through: the gRPC interceptor that gRPC makes for it,
@@ -122,6 +127,7 @@ class CallState : public grpc::experimental::Interceptor {
   bool finished_ = false;
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<const grpc::Status*> refusal_{nullptr};
+  DeadlineWatch::Entry deadline_;
   // The answer of an asynchronous step, handed over by it.
   std::unique_ptr<absl::Status> awaited_;
 };

@@ -24,8 +24,8 @@ template struct Expose<MethodsTag, &grpc::Service::methods_>;
 
 // What every streaming read of the synchronous and the callback API is made of.
 // Its layout is the same for every message type, which it only points to.
-using ReadOps =
-    grpc::internal::CallOpSet<grpc::internal::CallOpRecvMessage<grpc::ByteBuffer>>;
+using ReadOps = grpc::internal::CallOpSet<
+    grpc::internal::CallOpRecvMessage<grpc::ByteBuffer>>;
 
 struct ReadInterceptionTag {
   using Member = grpc::internal::InterceptorBatchMethodsImpl ReadOps::*;

@@ -75,10 +75,10 @@ class GuardedHandler : public MethodHandler {
   // The status that the wrapped handler sends here is replaced on its way out.
   void Refuse(const HandlerParameter& param) {
     if (method_.callback) {
-      inner_.RunHandler(HandlerParameter(
-          param.call, param.server_context, param.request,
-          grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
-          param.internal_data, param.call_requester));
+      inner_.RunHandler(
+          HandlerParameter(param.call, param.server_context, param.request,
+                           grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
+                           param.internal_data, param.call_requester));
       return;
     }
     // A synchronous handler destroys its request, which lives in the call's

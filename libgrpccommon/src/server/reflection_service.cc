@@ -88,9 +88,9 @@ void Answer(const std::vector<std::string>& services,
                  request.file_by_filename(), response);
       break;
     case v1::ServerReflectionRequest::kFileContainingSymbol:
-      AnswerFile(Pool().FindFileContainingSymbol(
-                     request.file_containing_symbol()),
-                 request.file_containing_symbol(), response);
+      AnswerFile(
+          Pool().FindFileContainingSymbol(request.file_containing_symbol()),
+          request.file_containing_symbol(), response);
       break;
     case v1::ServerReflectionRequest::kFileContainingExtension:
       AnswerExtension(request.file_containing_extension(), response);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <optional>
@@ -45,9 +46,8 @@ absl::Status CheckName(const std::string& name) {
         return std::isalnum(c) || c == '-' || c == '_' || c == '.';
       });
   if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("name must be 1 to 63 letters, digits and -_., got \"", name,
-                   "\""));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "name must be 1 to 63 letters, digits and -_., got \"", name, "\""));
 }
 
 absl::Status CheckOptions(const ServerOptions& options) {
@@ -57,8 +57,7 @@ absl::Status CheckOptions(const ServerOptions& options) {
   constexpr double kMostBytes = 2147483647;
   absl::Status valid = CheckName(options.name);
   const auto bytes = [&valid](std::string_view option, std::size_t value) {
-    valid.Update(
-        CheckRange(option, static_cast<double>(value), 1, kMostBytes));
+    valid.Update(CheckRange(option, static_cast<double>(value), 1, kMostBytes));
   };
   bytes("max_receive_message_bytes", options.max_receive_message_bytes);
   bytes("max_send_message_bytes", options.max_send_message_bytes);
@@ -83,12 +82,12 @@ absl::Status CheckOptions(const ServerOptions& options) {
     valid.Update(CheckRange("connection.max_idle", options.connection.max_idle,
                             seconds(1), hours(24 * 30)));
   }
-  valid.Update(CheckRange(
-      "connection.max_concurrent_calls",
-      static_cast<double>(options.connection.max_concurrent_calls), 0,
-      kMostBytes));
-  valid.Update(CheckRange("max_sync_threads", options.max_sync_threads, 0,
-                          1 << 20));
+  valid.Update(
+      CheckRange("connection.max_concurrent_calls",
+                 static_cast<double>(options.connection.max_concurrent_calls),
+                 0, kMostBytes));
+  valid.Update(
+      CheckRange("max_sync_threads", options.max_sync_threads, 0, 1 << 20));
   valid.Update(CheckRange("drain_delay", options.drain_delay,
                           nanoseconds::zero(), hours(1)));
   valid.Update(CheckRange("grace_period", options.grace_period,
@@ -237,6 +236,7 @@ struct Server::Impl {
   absl::Status Listen();
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
+  void ExitIfStuck();
   // Waits until `delay` is over or ShutdownNow was called; says which.
   bool WaitOrHurry(nanoseconds delay);
 
@@ -260,6 +260,8 @@ struct Server::Impl {
   bool shutting_down ABSL_GUARDED_BY(mutex) = false;
   bool hurry ABSL_GUARDED_BY(mutex) = false;
   bool calls_ended ABSL_GUARDED_BY(mutex) = false;
+  // Run owns the process and may end it over handlers that never return.
+  std::atomic<bool> owns_process{false};
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
@@ -378,8 +380,7 @@ absl::Status Server::Start() {
   {
     const MutexLock lock(impl.mutex);
     if (impl.phase != ServerPhase::kCreated) {
-      return absl::FailedPreconditionError(
-          "a server can be started only once");
+      return absl::FailedPreconditionError("a server can be started only once");
     }
   }
   if (!impl.setup.ok()) return impl.setup;
@@ -411,6 +412,20 @@ bool Server::Impl::WaitOrHurry(nanoseconds delay) {
   return hurry;
 }
 
+void Server::Impl::ExitIfStuck() {
+  const auto end = std::chrono::steady_clock::now() + options.stuck_timeout;
+  {
+    const MutexLock lock(mutex);
+    while (!calls_ended && changed.WaitUntil(mutex, end)) {
+    }
+    if (calls_ended) return;
+  }
+  logger.Error("handlers ignore their cancellation; ending the process",
+               {{"running_calls", call_path.running_calls()}});
+  logger.sink()->Flush();
+  std::_Exit(70);  // EX_SOFTWARE; destructors would wait for the same handlers
+}
+
 void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   EnterPhase(ServerPhase::kDraining);
   RunInReverse(on_drain);
@@ -439,6 +454,7 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
     logger.Warning("cancelling calls that outlived the grace period",
                    {{"running_calls", call_path.running_calls()}});
     grpc_server_cancel_all_calls(grpc_server->c_server());
+    if (owns_process) ExitIfStuck();
   }
   closing.join();
   RunInReverse(on_stopped);
@@ -492,6 +508,7 @@ int Server::Run() {
     if (impl_->logger.sink() != nullptr) impl_->logger.sink()->Flush();
     return ExitWith(status);
   }
+  impl_->owns_process = true;
   signals.Wait();
   // From here on the second signal, a handler that never returns, or the end of
   // the last call, whichever comes first.

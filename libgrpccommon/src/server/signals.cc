@@ -14,7 +14,8 @@ namespace {
 constexpr char kSignal = 's';
 constexpr char kInterrupt = 'i';
 
-// What a signal handler can reach: the ends of a pipe, and who was there before.
+// What a signal handler can reach: the ends of a pipe, and who was there
+// before.
 int pipe_ends[2] = {-1, -1};
 struct sigaction old_term;
 struct sigaction old_int;

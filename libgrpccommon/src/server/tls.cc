@@ -39,8 +39,7 @@ absl::StatusOr<BioPtr> OpenPem(const std::string& path) {
 absl::StatusOr<X509Ptr> ReadCertificate(const std::string& path) {
   absl::StatusOr<BioPtr> bio = OpenPem(path);
   if (!bio.ok()) return bio.status();
-  X509Ptr certificate(
-      PEM_read_bio_X509(bio->get(), nullptr, nullptr, nullptr));
+  X509Ptr certificate(PEM_read_bio_X509(bio->get(), nullptr, nullptr, nullptr));
   if (certificate == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " holds no certificate in PEM form"));
@@ -66,9 +65,9 @@ absl::Status CheckFiles(const TlsOptions& options) {
                      " holds no unencrypted private key in PEM form"));
   }
   if (X509_check_private_key(certificate->get(), key.get()) != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(options.private_key_file, " is not the key of ",
-                     options.certificate_file));
+    return absl::InvalidArgumentError(absl::StrCat(options.private_key_file,
+                                                   " is not the key of ",
+                                                   options.certificate_file));
   }
   if (options.client_ca_file.empty()) return absl::OkStatus();
   return ReadCertificate(options.client_ca_file).status();

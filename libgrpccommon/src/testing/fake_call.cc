@@ -21,14 +21,12 @@ FakeCall::FakeCall(FakeCallOptions options)
   for (const auto& [key, value] : state_->options.metadata) {
     state_->spouse.AddClientMetadata(key, value);
   }
-  const Clock& clock = state_->options.clock != nullptr ? *state_->options.clock
-                                                        : SteadyClock();
-  internal::ServerCallDriver::Bind(state_->call, state_->context,
-                                   state_.get());
+  const Clock& clock =
+      state_->options.clock != nullptr ? *state_->options.clock : SteadyClock();
+  internal::ServerCallDriver::Bind(state_->call, state_->context, state_.get());
   internal::ServerCallDriver::set_peer(state_->call, state_->options.peer);
   internal::ServerCallDriver::Start(
-      state_->call, state_->options.method,
-      state_->options.method.path,
+      state_->call, state_->options.method, state_->options.method.path,
       state_->options.request, clock, state_->options.logger);
   if (state_->options.timeout.has_value()) {
     internal::ServerCallDriver::set_deadline(

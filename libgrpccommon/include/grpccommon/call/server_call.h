@@ -149,9 +149,8 @@ class GRPCCOMMON_EXPORT ServerCall {
 
  private:
   friend class internal::ServerCallDriver;
-  void VisitMetadata(
-      const std::function<void(std::string_view, std::string_view)>& visit)
-      const;
+  void VisitMetadata(const std::function<void(std::string_view,
+                                              std::string_view)>& visit) const;
 
   // Tells a pointer to us from another library's in the same place of gRPC's
   // call; must come first.

@@ -63,8 +63,8 @@ class GRPCCOMMON_EXPORT Server {
   /// contract that makes no sense, or a method that is served already makes
   /// `Start` fail with an error that says so.
   template <typename ServiceType, typename Implementation>
-    requires std::derived_from<Implementation, typename ServiceType::Service>
-  Server& Add(Implementation& service) {
+  requires std::derived_from<Implementation, typename ServiceType::Service>
+      Server& Add(Implementation& service) {
     return AddService(service);
   }
   /// Serves whatever no other service knows. One at most.
