@@ -19,8 +19,8 @@ namespace grpccommon::internal {
 /// no deadline or a later one; gRPC itself only knows the client's.
 ///
 /// A call ends between its deadline and a tenth of its timeout, at least 10 ms,
-/// later. Costs a lock that threads do not share on entry and on exit, and wakes
-/// nobody while no such call runs.
+/// later. Costs a lock that threads do not share on entry and on exit, and
+/// wakes nobody while no such call runs.
 class DeadlineWatch {
   struct Shard;
 

@@ -193,16 +193,24 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   }
 }
 
-// gRPC's reflection v1alpha, for this server alone: its own switch is for all
-// servers of the process.
+// gRPC's reflection v1alpha, on or off for this server alone: the library that
+// brings it adds it to every server of the process by itself.
 class ReflectionV1Alpha : public grpc::ServerBuilderOption {
  public:
+  explicit ReflectionV1Alpha(bool on) : on_(on) {}
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
-    plugins->push_back(
-        std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+    auto plugin =
+        std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    std::erase_if(*plugins, [&plugin](const auto& other) {
+      return other->name() == plugin->name();
+    });
+    if (on_) plugins->push_back(std::move(plugin));
   }
+
+ private:
+  const bool on_;
 };
 
 void RunInReverse(std::vector<std::function<void()>>& hooks) {
@@ -352,8 +360,8 @@ absl::Status Server::Impl::Listen() {
     names.push_back("grpc.reflection.v1alpha.ServerReflection");
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
-    builder.SetOption(std::make_unique<ReflectionV1Alpha>());
   }
+  builder.SetOption(std::make_unique<ReflectionV1Alpha>(options.reflection));
   if (options.channelz) grpc::channelz::experimental::InitChannelzService();
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
