@@ -70,3 +70,28 @@ function(grpccommon_fuzzer name)
     RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
   _grpccommon_links_modules(fuzz_${name} ${arg_LIBRARIES})
 endfunction()
+
+# grpccommon_fuzzer(<name> SOURCES … LIBRARIES …)
+# One libFuzzer program, built by the `fuzz` preset and run by its ctest for a
+# short while. What it learns stays in the build folder; inputs that were once a
+# bug, in tests/fuzz/corpus/<name>, are run every time.
+function(grpccommon_fuzzer name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} grpccommon_flags)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
+    "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  set(learned "${PROJECT_BINARY_DIR}/fuzz/${name}_corpus")
+  file(MAKE_DIRECTORY "${learned}")
+  set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+  if(NOT IS_DIRECTORY "${corpus}")
+    set(corpus "")
+  endif()
+  add_test(NAME fuzz/${name}
+    COMMAND ${name} -max_total_time=20 -runs=10000000 -timeout=10
+      -print_final_stats=1 "${learned}" ${corpus})
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+endfunction()
