@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to a call besides being refused or served: cancellation, late
+// answers, exceptions, refused messages, slow decisions, a server that stops.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <stdexcept>
+#include <thread>
+
+#include "google/rpc/error_details.pb.h"
+#include "grpccommon/base/mutex.h"
+#include "grpccommon/base/uuid.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/server/server.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/details.h"
+#include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/impl/client_unary_call.h"
+#include "support/echo_services.h"
+#include "support/test_server.h"
+
+namespace grpccommon {
+namespace {
+
+using test::CallResult;
+using test::EchoRequest;
+using test::EchoResponse;
+using test::Style;
+using test::TestServer;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using namespace std::chrono_literals;
+
+// Notes how each call ended.
+class Recorder : public ServerInterceptor {
+ public:
+  std::string_view name() const override { return "recorder"; }
+  Stage stage() const override { return Stage::kObserve; }
+  void OnFinish(ServerCall& call, grpc::Status& status) override {
+    {
+      const MutexLock lock(mutex_);
+      codes_.push_back(status.error_code());
+      received_ = call.messages_received();
+      sent_ = call.messages_sent();
+      bytes_received_ = call.bytes_received();
+      bytes_sent_ = call.bytes_sent();
+    }
+    finished_.NotifyAll();
+  }
+  std::vector<int> WaitForCodes(std::size_t count) {
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    const MutexLock lock(mutex_);
+    while (codes_.size() < count && finished_.WaitUntil(mutex_, end)) {
+    }
+    return codes_;
+  }
+  std::uint64_t received() const { return received_; }
+  std::uint64_t sent() const { return sent_; }
+  std::uint64_t bytes_received() const { return bytes_received_; }
+  std::uint64_t bytes_sent() const { return bytes_sent_; }
+
+ private:
+  Mutex mutex_;
+  CondVar finished_;
+  std::vector<int> codes_;
+  std::uint64_t received_ = 0;
+  std::uint64_t sent_ = 0;
+  std::uint64_t bytes_received_ = 0;
+  std::uint64_t bytes_sent_ = 0;
+};
+
+using Case = std::tuple<Style, CallKind>;
+
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
+  return std::string(std::get<0>(info.param) == Style::kSync ? "sync"
+                                                             : "callback") +
+         "_" + std::string(CallKindName(std::get<1>(info.param)));
+}
+
+class CallPathTest : public ::testing::TestWithParam<Case> {
+ protected:
+  Style style() const { return std::get<0>(GetParam()); }
+  CallKind kind() const { return std::get<1>(GetParam()); }
+  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, CallPathTest,
+    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
+                       ::testing::Values(CallKind::kUnary,
+                                         CallKind::kClientStream,
+                                         CallKind::kServerStream,
+                                         CallKind::kBidiStream)),
+    CaseName);
+
+TEST_P(CallPathTest, AHandlerThatThrowsIsInternalAndItsTextStaysInTheLog) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.probe().on_enter = [](grpc::ServerContextBase&) {
+    throw std::runtime_error("password is hunter2");
+  };
+
+  const CallResult result = server.Call(kind(), [](grpc::ClientContext& c) {
+    c.AddMetadata("x-request-id", "throwing-call");
+  });
+
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(result.status.error_message(), HasSubstr("throwing-call"));
+  EXPECT_THAT(result.status.error_message(), Not(HasSubstr("hunter2")));
+  EXPECT_THAT(result.status.error_details(), Not(HasSubstr("hunter2")));
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(result.status)), "HANDLER_FAILED");
+  EXPECT_EQ(result.messages, 0);
+  server.Stop();
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::INTERNAL});
+  const auto lines = server.log().LinesWhere("msg", "handler threw");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], HasSubstr("password is hunter2"));
+  EXPECT_THAT(lines[0], HasSubstr("throwing-call"));
+}
+
+TEST_P(CallPathTest, AnExceptionOfNoKnownTypeIsInternalToo) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.probe().on_enter = [](grpc::ServerContextBase&) { throw 42; };
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INTERNAL);
+}
+
+TEST_P(CallPathTest, ACallIsFoundFromItsContext) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  std::string id;
+  std::string path;
+  std::string peer;
+  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+    const ServerCall& call = *ServerCall::Of(context);
+    id = call.request_id();
+    path = call.path();
+    peer = call.peer_address();
+    EXPECT_TRUE(call.principal().anonymous());
+    EXPECT_GT(call.remaining(), 10s);
+    EXPECT_EQ(call.metadata("x-colour"), "blue");
+  };
+  server.Call(kind(), [](grpc::ClientContext& context) {
+    context.AddMetadata("x-request-id", "abc-123");
+    context.AddMetadata("x-colour", "blue");
+  });
+  EXPECT_EQ(id, "abc-123");
+  EXPECT_EQ(path, std::string("/echo.v1.EchoService/") +
+                      (kind() == CallKind::kUnary          ? "Unary"
+                       : kind() == CallKind::kClientStream ? "ClientStream"
+                       : kind() == CallKind::kServerStream ? "ServerStream"
+                                                           : "BidiStream"));
+  EXPECT_THAT(peer, ::testing::AnyOf("127.0.0.1", "::1"));
+}
+
+TEST_P(CallPathTest, MessagesAndBytesAreCounted) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.Call(kind());
+  recorder_->WaitForCodes(1);
+  server.Stop();
+  const bool in =
+      kind() == CallKind::kClientStream || kind() == CallKind::kBidiStream;
+  const bool out =
+      kind() == CallKind::kServerStream || kind() == CallKind::kBidiStream;
+  EXPECT_EQ(recorder_->received(), in ? 3u : 1u);
+  EXPECT_EQ(recorder_->sent(), out ? 3u : 1u);
+  // text = "hello" is 7 bytes, repeat = 3 is 2.
+  EXPECT_EQ(recorder_->bytes_received(), in ? 27u : 9u);
+  EXPECT_EQ(recorder_->bytes_sent(),
+            kind() == CallKind::kClientStream ? 17u : (out ? 21u : 7u));
+}
+
+TEST_P(CallPathTest, AClientThatGoesAwayIsRecordedAsCancelled) {
+  std::promise<void> entered;
+  std::promise<void> leave;
+  std::shared_future<void> may_leave = leave.get_future().share();
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+    entered.set_value();
+    const ServerCall& call = *ServerCall::Of(context);
+    // The handler sees the cancellation, then answers as if nothing were.
+    while (!call.cancelled()) std::this_thread::yield();
+    may_leave.wait();
+  };
+  grpc::ClientContext* running = nullptr;
+  std::promise<void> has_context;
+  std::thread client([&] {
+    server.Call(kind(), [&](grpc::ClientContext& context) {
+      running = &context;
+      has_context.set_value();
+    });
+  });
+  has_context.get_future().wait();
+  entered.get_future().wait();
+  running->TryCancel();
+  client.join();
+  leave.set_value();
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::CANCELLED});
+  server.Stop();
+  EXPECT_EQ(recorder_->WaitForCodes(1).size(), 1u) << "finished twice";
+}
+
+TEST_P(CallPathTest, AnExpiredDeadlineIsRecordedAsSuch) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+    const ServerCall& call = *ServerCall::Of(context);
+    while (!call.cancelled()) std::this_thread::yield();
+  };
+  const CallResult result = server.Call(kind(), [](grpc::ClientContext& c) {
+    c.set_deadline(std::chrono::system_clock::now() + 50ms);
+  });
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::DEADLINE_EXCEEDED});
+}
+
+TEST_P(CallPathTest, AStatusThatAFinishHookReplacesGoesWithoutTheReply) {
+  class Spoiler : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "spoiler"; }
+    Stage stage() const override { return Stage::kUser; }
+    void OnFinish(ServerCall&, grpc::Status& status) override {
+      status = grpc::Status(grpc::StatusCode::DATA_LOSS, "no reply for you");
+    }
+  };
+  TestServer server(style(), false, [&](Server& s) {
+    s.Use(recorder_).Use(std::make_shared<Spoiler>());
+  });
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(result.status.error_message(), "no reply for you");
+  if (kind() == CallKind::kUnary || kind() == CallKind::kClientStream) {
+    EXPECT_EQ(result.messages, 0) << "the reply leaked";
+  }
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::DATA_LOSS});
+}
+
+TEST_P(CallPathTest, AnInterceptorThatThrowsRefusesTheCall) {
+  class Thrower : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "thrower"; }
+    Stage stage() const override { return Stage::kCheck; }
+    absl::Status OnStart(ServerCall&) override {
+      throw std::runtime_error("broken interceptor");
+    }
+  };
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(std::make_shared<Thrower>()); });
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(server.probe().entered, 0);
+  EXPECT_THAT(server.log().text(), HasSubstr("broken interceptor"));
+}
+
+// Decides on a thread of its own, when told to.
+class SlowGate : public AsyncServerInterceptor {
+ public:
+  explicit SlowGate(absl::Status verdict) : verdict_(std::move(verdict)) {}
+  ~SlowGate() override {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  std::string_view name() const override { return "slow_gate"; }
+  Stage stage() const override { return Stage::kIdentify; }
+  void OnStartAsync(ServerCall& /*call*/, Done done) override {
+    const MutexLock lock(mutex_);
+    threads_.emplace_back([this, done = std::move(done)] {
+      may_decide.get_future().wait();
+      done(verdict_);
+    });
+    asked.set_value();
+  }
+  std::promise<void> asked;
+  std::promise<void> may_decide;
+
+ private:
+  const absl::Status verdict_;
+  Mutex mutex_;
+  std::vector<std::thread> threads_;
+};
+
+TEST_P(CallPathTest, ADecisionThatWaitsAdmits) {
+  const auto gate = std::make_shared<SlowGate>(absl::OkStatus());
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(recorder_).Use(gate); });
+  CallResult result;
+  std::thread client([&] { result = server.Call(kind()); });
+  gate->asked.get_future().wait();
+  EXPECT_EQ(server.probe().entered, 0);
+  gate->may_decide.set_value();
+  client.join();
+  EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(result.text, test::ExpectedText(kind()));
+  EXPECT_EQ(server.probe().entered, 1);
+}
+
+TEST_P(CallPathTest, ADecisionThatWaitsRefuses) {
+  const auto gate = std::make_shared<SlowGate>(
+      Unauthenticated("TOKEN_REVOKED", "the token was revoked"));
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(recorder_).Use(gate); });
+  CallResult result;
+  std::thread client([&] { result = server.Call(kind()); });
+  gate->asked.get_future().wait();
+  gate->may_decide.set_value();
+  client.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(result.status)), "TOKEN_REVOKED");
+  EXPECT_EQ(server.probe().entered, 0);
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::UNAUTHENTICATED});
+}
+
+TEST_P(CallPathTest, ADecisionThatComesAfterTheClientHasGoneDoesNoHarm) {
+  const auto gate = std::make_shared<SlowGate>(absl::OkStatus());
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(recorder_).Use(gate); });
+  CallResult result;
+  std::thread client([&] {
+    result = server.Call(kind(), [](grpc::ClientContext& context) {
+      context.set_deadline(std::chrono::system_clock::now() + 50ms);
+    });
+  });
+  gate->asked.get_future().wait();
+  client.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  gate->may_decide.set_value();
+  EXPECT_EQ(recorder_->WaitForCodes(1).size(), 1u);
+}
+
+// Refuses the second message of a stream.
+class SecondMessageRefused : public ServerInterceptor {
+ public:
+  std::string_view name() const override { return "second_refused"; }
+  Stage stage() const override { return Stage::kCheck; }
+  absl::StatusOr<Hooks> Register(const Method& method) override {
+    return Hooks{
+        .start = false, .finish = false, .received = method.client_streams()};
+  }
+  absl::Status OnReceived(ServerCall& /*call*/,
+                          const google::protobuf::Message* message) override {
+    EXPECT_NE(message, nullptr);
+    return ++seen_ == 2 ? InvalidFields({{"text", "must not be second"}})
+                        : absl::OkStatus();
+  }
+
+ private:
+  std::atomic<int> seen_{0};
+};
+
+TEST_P(CallPathTest, ARefusedMessageNeverReachesTheHandler) {
+  TestServer server(style(), false, [&](Server& s) {
+    s.Use(recorder_).Use(std::make_shared<SecondMessageRefused>());
+  });
+  const CallResult result = server.Call(kind());
+  if (kind() == CallKind::kUnary || kind() == CallKind::kServerStream) {
+    EXPECT_TRUE(result.status.ok());
+    return;
+  }
+  EXPECT_EQ(server.probe().read, 1);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  google::rpc::BadRequest bad;
+  ASSERT_TRUE(GetDetail(FromGrpcStatus(result.status), bad));
+  EXPECT_EQ(bad.field_violations(0).field(), "text");
+  EXPECT_EQ(result.messages, kind() == CallKind::kBidiStream ? 1 : 0);
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::INVALID_ARGUMENT});
+}
+
+TEST_P(CallPathTest, MetadataThatAChainAddsReachesTheClient) {
+  class Adder : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "adder"; }
+    Stage stage() const override { return Stage::kUser; }
+    absl::Status OnStart(ServerCall& call) override {
+      call.AddInitialMetadata("x-early", "1");
+      call.AddTrailingMetadata("x-late", "2");
+      return absl::OkStatus();
+    }
+  };
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(std::make_shared<Adder>()); });
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.headers.count("x-early"), 1u);
+  EXPECT_EQ(result.trailers.count("x-late"), 1u);
+}
+
+class StyleTest : public ::testing::TestWithParam<Style> {};
+INSTANTIATE_TEST_SUITE_P(Styles, StyleTest,
+                         ::testing::Values(Style::kSync, Style::kCallback),
+                         [](const auto& parameter) {
+                           return parameter.param == Style::kSync ? "sync"
+                                                                  : "callback";
+                         });
+
+TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
+  const auto recorder = std::make_shared<Recorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  // Field 1, a string of two bytes that are no UTF-8; then a cut-off field.
+  for (const std::string bytes : {"\x0a\x02\xff\xfe", "\x0a\x7f"}) {
+    const grpc::Slice slice(bytes);
+    grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    grpc::ClientContext context;
+    const grpc::internal::RpcMethod method(
+        "/echo.v1.EchoService/Unary", grpc::internal::RpcMethod::NORMAL_RPC);
+    const grpc::Status status =
+        grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
+            server.channel().get(), method, &context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(ReasonOf(FromGrpcStatus(status)), "MALFORMED_REQUEST");
+  }
+  EXPECT_EQ(server.probe().entered, 0);
+  EXPECT_EQ(recorder->WaitForCodes(2).size(), 2u);
+}
+
+TEST_P(StyleTest, AMalformedRequestIdIsReplacedByAUuid) {
+  TestServer server(GetParam(), false);
+  std::string id;
+  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+    id = ServerCall::Of(context)->request_id();
+  };
+  for (const std::string& bad :
+       {std::string("a b"), std::string(129, 'x'), std::string("\"quoted\"")}) {
+    server.Call(CallKind::kUnary, [&](grpc::ClientContext& context) {
+      context.AddMetadata("x-request-id", bad);
+    });
+    EXPECT_TRUE(IsUuid(id)) << id;
+  }
+}
+
+TEST_P(StyleTest, AStoppingServerCancelsTheStreamsThatOutliveItsGrace) {
+  const auto recorder = std::make_shared<Recorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  grpc::ClientContext context;
+  auto stream = server.stub().BidiStream(&context);
+  EchoRequest request;
+  request.set_text("hello");
+  EchoResponse response;
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(stream->Read(&response));
+  server.server().Shutdown(0s, 20ms);
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(recorder->WaitForCodes(1).size(), 1u);
+  EXPECT_EQ(server.server().phase(), ServerPhase::kStopped);
+}
+
+TEST_P(StyleTest, ADrainingServerStillServes) {
+  std::promise<void> draining;
+  TestServer server(GetParam(), false, [&](Server& s) {
+    s.OnDrain([&] { draining.set_value(); });
+  });
+  std::thread stopping([&] { server.server().Shutdown(1h, 1h); });
+  draining.get_future().wait();
+  EXPECT_TRUE(server.Call(CallKind::kUnary).status.ok());
+  EXPECT_EQ(server.server().phase(), ServerPhase::kDraining);
+  server.server().ShutdownNow();
+  stopping.join();
+  EXPECT_EQ(server.server().phase(), ServerPhase::kStopped);
+}
+
+TEST_P(StyleTest, TheInProcessChannelPassesTheSameChain) {
+  const auto recorder = std::make_shared<Recorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  const auto stub =
+      test::EchoService::NewStub(server.server().InProcessChannel());
+  grpc::ClientContext context;
+  EchoRequest request;
+  request.set_text("hello");
+  EchoResponse response;
+  EXPECT_TRUE(stub->Unary(&context, request, &response).ok());
+  EXPECT_EQ(response.text(), "hello");
+  EXPECT_EQ(recorder->WaitForCodes(1), std::vector<int>{0});
+}
+
+TEST_P(StyleTest, TenThousandMetadataEntriesAreRefusedByTheLimit) {
+  TestServer server(GetParam(), false);
+  const CallResult result =
+      server.Call(CallKind::kUnary, [](grpc::ClientContext& context) {
+        for (int i = 0; i < 10000; ++i) context.AddMetadata("x-many", "1");
+      });
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(server.probe().entered, 0);
+  EXPECT_TRUE(server.Call(CallKind::kUnary).status.ok()) << "and then serves";
+}
+
+TEST(CallPathTest, ACompletionQueueServiceIsRefusedWithTheWayOut) {
+  test::EchoService::AsyncService service;
+  auto server = *Server::Create(
+      {.name = "echo", .grpc_address = "127.0.0.1:0", .log_sink = nullptr});
+  server->Add<test::EchoService>(service);
+  const absl::Status status = server->Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("completion queue"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("CallbackService"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("EchoService/Unary"));
+}
+
+// Says the path, and ends.
+class PathService : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    ++entered;
+    class Reactor : public grpc::ServerGenericBidiReactor {
+     public:
+      explicit Reactor(const std::string& path) {
+        EchoResponse response;
+        response.set_text(path);
+        bool own = false;
+        grpc::SerializationTraits<EchoResponse>::Serialize(response, &bytes_,
+                                                           &own)
+            .ok();
+        StartWriteAndFinish(&bytes_, grpc::WriteOptions(), grpc::Status::OK);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      grpc::ByteBuffer bytes_;
+    };
+    return new Reactor(context->method());
+  }
+  std::atomic<int> entered{0};
+};
+
+TEST(CallPathTest, AGenericServiceIsGuarded) {
+  class Gate : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "gate"; }
+    Stage stage() const override { return Stage::kUser; }
+    absl::Status OnStart(ServerCall& call) override {
+      path = call.path();
+      return open ? absl::OkStatus()
+                  : PermissionDenied("CLOSED", "the gate is closed");
+    }
+    std::string path;
+    bool open = false;
+  };
+  const auto gate = std::make_shared<Gate>();
+  PathService service;
+  auto server = *Server::Create({.name = "generic",
+                                 .grpc_address = "127.0.0.1:0",
+                                 .drain_delay = 0s,
+                                 .log = {.destination = "/dev/null"}});
+  server->AddGeneric(service).Use(gate);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = test::EchoService::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
+                          grpc::InsecureChannelCredentials()));
+  EchoResponse response;
+  {
+    grpc::ClientContext context;
+    const grpc::Status status = stub->Unary(&context, EchoRequest(), &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_EQ(service.entered, 0);
+    EXPECT_EQ(gate->path, "/echo.v1.EchoService/Unary");
+  }
+  gate->open = true;
+  grpc::ClientContext context;
+  EXPECT_TRUE(stub->Unary(&context, EchoRequest(), &response).ok());
+  EXPECT_EQ(response.text(), "/echo.v1.EchoService/Unary");
+  EXPECT_EQ(service.entered, 1);
+}
+
+}  // namespace
+}  // namespace grpccommon
