@@ -90,5 +90,6 @@ function(grpccommon_generate target)
   endif()
   set_target_properties(${target} PROPERTIES
     POSITION_INDEPENDENT_CODE ON
+    CXX_CLANG_TIDY ""
     GRPCCOMMON_GENERATED_DIR "${out}")
 endfunction()

@@ -107,7 +107,8 @@ function(grpccommon_module name)
     foreach(test IN LISTS arg_TESTS)
       grpccommon_test(${name}/${test}
         SOURCES "${PROJECT_SOURCE_DIR}/tests/${name}/${test}.cc"
-        LIBRARIES grpccommon::${name})
+        LIBRARIES grpccommon::${name}
+        LABELS unit)
     endforeach()
   endif()
 endfunction()

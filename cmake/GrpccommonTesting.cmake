@@ -3,11 +3,14 @@
 # One GoogleTest program, registered with ctest under its name.
 #
 # grpccommon_benchmark(<name> SOURCES … LIBRARIES …)
-# One Google Benchmark program, bench/<name> in the build folder.
+# One Google Benchmark program, benchmarks/<name> in the build folder. ctest does
+# not run it: its figures mean something in the release preset and on a quiet
+# machine only.
 #
 # grpccommon_fuzzer(<name> SOURCES … LIBRARIES …)
-# One libFuzzer program, fuzz/<name> in the build folder; only where
-# GRPCCOMMON_FUZZERS is on. Seeds, if any, lie in tests/fuzz/corpus/<name>.
+# One libFuzzer program, built by the `fuzz` preset and run by its ctest for a
+# short while. What it learns stays in the build folder; inputs that were once a
+# bug, in tests/fuzz/corpus/<name>, are run every time.
 #
 # Each of them links either modules or grpccommon::grpccommon.
 include_guard(GLOBAL)
@@ -24,6 +27,10 @@ function(_grpccommon_links_modules target)
   endforeach()
 endfunction()
 
+# What can be built and run as one, without everything else.
+add_custom_target(unit_tests)
+add_custom_target(fuzzers)
+
 function(grpccommon_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS;ARGS")
   string(REPLACE "/" "_" target "${name}")
@@ -37,6 +44,9 @@ function(grpccommon_test name)
   _grpccommon_links_modules(${target} ${arg_LIBRARIES})
   add_test(NAME ${name} COMMAND ${target} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  if("unit" IN_LIST arg_LABELS)
+    add_dependencies(unit_tests ${target})
+  endif()
   if(arg_TIMEOUT)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
   endif()
@@ -44,37 +54,16 @@ endfunction()
 
 function(grpccommon_benchmark name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
-  add_executable(bench_${name} ${arg_SOURCES})
-  target_link_libraries(bench_${name}
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name}
     PRIVATE ${arg_LIBRARIES} benchmark::benchmark_main grpccommon_flags)
-  target_include_directories(bench_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
     "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
-  set_target_properties(bench_${name} PROPERTIES CXX_EXTENSIONS OFF
-    OUTPUT_NAME ${name}
-    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
-  _grpccommon_links_modules(bench_${name} ${arg_LIBRARIES})
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/benchmarks")
+  _grpccommon_links_modules(${name} ${arg_LIBRARIES})
 endfunction()
 
-function(grpccommon_fuzzer name)
-  if(NOT GRPCCOMMON_FUZZERS)
-    return()
-  endif()
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
-  add_executable(fuzz_${name} ${arg_SOURCES})
-  target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBRARIES} grpccommon_flags)
-  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
-  target_include_directories(fuzz_${name} PRIVATE
-    "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
-  set_target_properties(fuzz_${name} PROPERTIES CXX_EXTENSIONS OFF
-    OUTPUT_NAME ${name}
-    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
-  _grpccommon_links_modules(fuzz_${name} ${arg_LIBRARIES})
-endfunction()
-
-# grpccommon_fuzzer(<name> SOURCES … LIBRARIES …)
-# One libFuzzer program, built by the `fuzz` preset and run by its ctest for a
-# short while. What it learns stays in the build folder; inputs that were once a
-# bug, in tests/fuzz/corpus/<name>, are run every time.
 function(grpccommon_fuzzer name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
   add_executable(${name} ${arg_SOURCES})
@@ -84,6 +73,8 @@ function(grpccommon_fuzzer name)
     "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
     RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  _grpccommon_links_modules(${name} ${arg_LIBRARIES})
+  add_dependencies(fuzzers ${name})
   set(learned "${PROJECT_BINARY_DIR}/fuzz/${name}_corpus")
   file(MAKE_DIRECTORY "${learned}")
   set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# An overlay port that builds the tree it lies in:
+#   vcpkg install grpccommon --overlay-ports=<this tree>/cmake/ports
+set(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../..")
+
+vcpkg_check_features(OUT_FEATURE_OPTIONS options
+  FEATURES testing GRPCCOMMON_TESTING)
+vcpkg_cmake_configure(
+  SOURCE_PATH "${SOURCE_PATH}"
+  OPTIONS
+    ${options}
+    -DGRPCCOMMON_TESTS=OFF
+    -DGRPCCOMMON_SERVICES=OFF
+    -DGRPCCOMMON_EXAMPLES=OFF
+    -DGRPCCOMMON_BENCHMARKS=OFF
+    -DGRPCCOMMON_INSTALL=ON)
+vcpkg_cmake_install()
+vcpkg_cmake_config_fixup(PACKAGE_NAME grpccommon CONFIG_PATH lib/cmake/grpccommon)
+vcpkg_fixup_pkgconfig()
+file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/debug/include"
+  "${CURRENT_PACKAGES_DIR}/debug/share")
+vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE")
