@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -35,9 +36,16 @@ std::string& TakeBuffer() {
   return thread_buffer.text;
 }
 
-bool NeedsCare(unsigned char byte) {
-  return byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\';
-}
+// Whether a byte can not be copied as it is.
+constexpr std::array<bool, 256> kNeedsCare = [] {
+  std::array<bool, 256> table{};
+  for (std::size_t byte = 0; byte < table.size(); ++byte) {
+    table[byte] = byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\';
+  }
+  return table;
+}();
+
+bool NeedsCare(char c) { return kNeedsCare[static_cast<unsigned char>(c)]; }
 
 // The same for eight bytes at once (may err towards true). A subtraction
 // borrows into the high bit of a byte that is smaller than what is taken off.
@@ -63,8 +71,9 @@ char* WriteUnicodeEscape(unsigned char code, char* out) {
   return out + 6;
 }
 
-// Writes the character that `text` begins with and removes it.
-char* WriteCarefully(std::string_view& text, char* out) {
+// Writes the character that `text` begins with, which needs care, and returns
+// how many bytes of `text` that was.
+std::size_t WriteCarefully(std::string_view text, char*& out) {
   const auto first = static_cast<unsigned char>(text.front());
   if (first >= 0x80) {
     const std::size_t size = Utf8CharacterSize(text);
@@ -72,19 +81,12 @@ char* WriteCarefully(std::string_view& text, char* out) {
         static_cast<unsigned char>(text[1]) < 0xa0) {
       // A C1 control character, which terminals obey as well.
       out = WriteUnicodeEscape(static_cast<unsigned char>(text[1]), out);
-      text.remove_prefix(2);
-      return out;
+      return 2;
     }
     const std::string_view written =
         size != 0 ? text.substr(0, size) : kReplacementCharacter;
-    std::memcpy(out, written.data(), written.size());
-    text.remove_prefix(size != 0 ? size : 1);
-    return out + written.size();
-  }
-  text.remove_prefix(1);
-  if (!NeedsCare(first)) {
-    *out = static_cast<char>(first);
-    return out + 1;
+    out = std::copy(written.begin(), written.end(), out);
+    return size != 0 ? size : 1;
   }
   char letter = 0;
   switch (first) {
@@ -108,11 +110,63 @@ char* WriteCarefully(std::string_view& text, char* out) {
       letter = 't';
       break;
     default:
-      return WriteUnicodeEscape(first, out);
+      out = WriteUnicodeEscape(first, out);
+      return 1;
   }
-  out[0] = '\\';
-  out[1] = letter;
-  return out + 2;
+  *out++ = '\\';
+  *out++ = letter;
+  return 1;
+}
+
+// Writes the last `count` bytes of a text that reaches from `begin` to `end` if
+// none of them needs care; the texts of a log are short, so that their ends
+// matter. Where the text is long enough, some bytes before them are written
+// again, which costs less than looking at single bytes.
+bool WriteEnd(const char* begin, const char* end, std::size_t count,
+              char*& out) {
+  const auto size = static_cast<std::size_t>(end - begin);
+  std::uint64_t bytes = 0;
+  if (size >= sizeof bytes) {
+    std::memcpy(&bytes, end - sizeof bytes, sizeof bytes);
+    if (AnyNeedsCare(bytes)) return false;
+    out += count;
+    std::memcpy(out - sizeof bytes, &bytes, sizeof bytes);
+    return true;
+  }
+  constexpr std::size_t kHalf = sizeof bytes / 2;
+  if (size < kHalf) return false;
+  char halves[sizeof bytes];
+  std::memcpy(halves, begin, kHalf);
+  std::memcpy(halves + kHalf, end - kHalf, kHalf);
+  std::memcpy(&bytes, halves, sizeof bytes);
+  if (AnyNeedsCare(bytes)) return false;
+  out += count;
+  std::memcpy(out - size, halves, kHalf);
+  std::memcpy(out - kHalf, halves + kHalf, kHalf);
+  return true;
+}
+
+// Writes `text` up to `end` or, if a character straddles that, a little
+// further; returns where it got to.
+std::size_t WriteEscaped(std::string_view text, std::size_t end, char*& out) {
+  const char* const data = text.data();
+  std::size_t at = 0;
+  while (at < end) {
+    std::uint64_t bytes;
+    for (; end - at >= sizeof bytes; at += sizeof bytes) {
+      std::memcpy(&bytes, data + at, sizeof bytes);
+      if (AnyNeedsCare(bytes)) break;
+      std::memcpy(out, &bytes, sizeof bytes);
+      out += sizeof bytes;
+    }
+    if (end - at < sizeof bytes &&
+        (at == end || WriteEnd(data, data + end, end - at, out))) {
+      return end;
+    }
+    while (at < end && !NeedsCare(data[at])) *out++ = data[at++];
+    if (at < end) at += WriteCarefully(text.substr(at), out);
+  }
+  return at;
 }
 
 void WriteTwoDigits(unsigned value, char* out) {
@@ -184,58 +238,53 @@ LogLine::~LogLine() {
   buffer_in_use = false;
 }
 
-char* LogLine::Reserve(std::size_t bytes) {
+inline char* LogLine::Reserve(std::size_t bytes) {
   if (buffer_.size() - size_ < bytes) {
     buffer_.resize(std::max(buffer_.size() * 2, size_ + bytes));
   }
   return buffer_.data() + size_;
 }
 
+inline void LogLine::EndAt(const char* end) {
+  size_ = static_cast<std::size_t>(end - buffer_.data());
+}
+
 void LogLine::AppendRaw(std::string_view text) {
-  std::memcpy(Reserve(text.size()), text.data(), text.size());
-  size_ += text.size();
+  EndAt(std::copy(text.begin(), text.end(), Reserve(text.size())));
 }
 
-void LogLine::AppendText(std::string_view text) {
-  *Reserve(1) = '"';
-  ++size_;
-  while (!text.empty()) {
-    // Room for the worst case, but not for that of a huge text at once. A
-    // character may straddle the end of its part: hence the three bytes more.
-    constexpr std::size_t kPart = 512;
-    const std::size_t part = std::min(text.size(), kPart);
-    char* const begin = Reserve((part + 3) * kLongestEscape);
-    char* out = begin;
-    const std::size_t rest = text.size() - part;
-    while (text.size() > rest) {
-      std::uint64_t bytes;
-      if (text.size() - rest >= sizeof bytes) {
-        std::memcpy(&bytes, text.data(), sizeof bytes);
-        if (!AnyNeedsCare(bytes)) {
-          std::memcpy(out, &bytes, sizeof bytes);
-          out += sizeof bytes;
-          text.remove_prefix(sizeof bytes);
-          continue;
-        }
-      }
-      out = WriteCarefully(text, out);
-    }
-    size_ += static_cast<std::size_t>(out - begin);
-  }
-  *Reserve(1) = '"';
-  ++size_;
-}
-
-void LogLine::AppendName(std::string_view name) {
+char* LogLine::BeginField(std::string_view name, std::size_t value_bytes) {
   if (buffer_[size_ - 1] == '\n') size_ -= 2;  // was finished: "}\n"
-  if (size_ > 1) AppendRaw(",");
-  AppendText(name);
-  AppendRaw(":");
+  constexpr std::size_t kPunctuation = 4;
+  char* out =
+      Reserve(name.size() * kLongestEscape + kPunctuation + value_bytes);
+  if (size_ > 1) *out++ = ',';
+  *out++ = '"';
+  WriteEscaped(name, name.size(), out);
+  *out++ = '"';
+  *out++ = ':';
+  return out;
 }
 
 LogLine& LogLine::Add(std::string_view name, std::string_view text) {
-  AppendName(name);
-  AppendText(text);
+  // Room for the worst case, but not for that of a huge text at once. A
+  // character may straddle the end of its part: hence the three bytes more.
+  constexpr std::size_t kPart = 512;
+  const auto room = [](std::size_t part) {
+    return (part + 3) * kLongestEscape + 2;
+  };
+  std::size_t part = std::min(text.size(), kPart);
+  char* out = BeginField(name, room(part));
+  *out++ = '"';
+  while (true) {
+    text.remove_prefix(WriteEscaped(text, part, out));
+    if (text.empty()) break;
+    EndAt(out);
+    part = std::min(text.size(), kPart);
+    out = Reserve(room(part));
+  }
+  *out++ = '"';
+  EndAt(out);
   return *this;
 }
 
@@ -244,20 +293,16 @@ LogLine& LogLine::AddInteger(std::string_view name, std::int64_t value) {
 }
 
 LogLine& LogLine::Add(const LogField& field) {
-  AppendName(field.name_);
   constexpr std::size_t kLongestNumber = 32;
-  const auto number = [this](auto value) {
-    char* const begin = Reserve(kLongestNumber);
-    size_ += static_cast<std::size_t>(
-        std::to_chars(begin, begin + kLongestNumber, value).ptr - begin);
+  const auto number = [&](auto value) {
+    char* const out = BeginField(field.name_, kLongestNumber);
+    EndAt(std::to_chars(out, out + kLongestNumber, value).ptr);
   };
   switch (field.kind_) {
     case LogField::Kind::kText:
-      AppendText(field.text_);
-      break;
+      return Add(field.name_, field.text_);
     case LogField::Kind::kBool:
-      AppendRaw(field.integer_ != 0 ? "true" : "false");
-      break;
+      return AddJson(field.name_, field.integer_ != 0 ? "true" : "false");
     case LogField::Kind::kSigned:
       number(static_cast<std::int64_t>(field.integer_));
       break;
@@ -267,35 +312,30 @@ LogLine& LogLine::Add(const LogField& field) {
     case LogField::Kind::kReal:
       if (std::isfinite(field.real_)) {
         number(field.real_);
-      } else {
-        AppendText(std::isnan(field.real_) ? "nan"
-                   : field.real_ > 0       ? "inf"
-                                           : "-inf");
+        break;
       }
-      break;
+      return Add(field.name_, std::isnan(field.real_) ? "nan"
+                              : field.real_ > 0       ? "inf"
+                                                      : "-inf");
   }
   return *this;
 }
 
 LogLine& LogLine::AddJson(std::string_view name, std::string_view json) {
-  AppendName(name);
-  char* const out = Reserve(json.size());
   // Between the tokens of a JSON value, where alone they may be, line breaks
   // are white space.
-  std::replace_copy_if(
-      json.begin(), json.end(), out,
-      [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  size_ += json.size();
+  EndAt(std::replace_copy_if(
+      json.begin(), json.end(), BeginField(name, json.size()),
+      [](char c) { return c == '\n' || c == '\r'; }, ' '));
   return *this;
 }
 
 LogLine& LogLine::AddTime(std::string_view name, Clock::WallTime time) {
-  AppendName(name);
-  char* const out = Reserve(kTimeSize + 2);
+  char* const out = BeginField(name, kTimeSize + 2);
   out[0] = '"';
   WriteTime(time, out + 1);
   out[kTimeSize + 1] = '"';
-  size_ += kTimeSize + 2;
+  EndAt(out + kTimeSize + 2);
   return *this;
 }
 

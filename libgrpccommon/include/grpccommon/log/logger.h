@@ -85,11 +85,12 @@ class GRPCCOMMON_EXPORT LogLine {
 
  private:
   friend class Logger;
-  /// Room for `bytes` more; what is written there counts when `size_` says so.
+  // Writes what comes before a value, and returns the place for that, with room
+  // for `value_bytes`. The value counts once `EndAt` is told where it ends.
+  char* BeginField(std::string_view name, std::size_t value_bytes);
+  void EndAt(const char* end);
   char* Reserve(std::size_t bytes);
   void AppendRaw(std::string_view text);
-  void AppendName(std::string_view name);
-  void AppendText(std::string_view text);
 
   // Storage, longer than the line, so that writing needs no bookkeeping.
   std::string& buffer_;
