@@ -141,7 +141,6 @@ absl::Status CallPath::CompileChain(GuardedMethod& guarded) {
     step.async = dynamic_cast<AsyncServerInterceptor*>(&interceptor);
     step.hooks = *hooks;
     step.hooks.received &= guarded.method.client_streams();
-    step.hooks.sent &= guarded.method.server_streams();
     if (step.async != nullptr && &guarded == generic_method_) {
       return absl::InvalidArgumentError(absl::StrCat(
           ToAbsl(interceptor.name()),

@@ -42,8 +42,10 @@ GRPCCOMMON_EXPORT std::string_view StageName(Stage stage);
 struct Hooks {
   bool start = true;
   bool finish = true;
-  /// Each message of a client stream, and each one sent on a server stream.
+  /// Each message of a client stream; other requests are in
+  /// `ServerCall::request` from the start.
   bool received = false;
+  /// Each message of a server stream, and the reply of other calls.
   bool sent = false;
 
   bool any() const { return start || finish || received || sent; }
@@ -81,7 +83,9 @@ class GRPCCOMMON_EXPORT ServerInterceptor {
   virtual absl::Status OnReceived(ServerCall& call,
                                   const google::protobuf::Message* message);
 
-  /// One message of a server stream on its way out. Null for a generic service.
+  /// One message on its way out: of a server stream or, where the handler's
+  /// status is OK, the reply of another call, just before `OnFinish`. Null for a
+  /// generic service.
   virtual void OnSent(ServerCall& call,
                       const google::protobuf::Message* message);
 
