@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "grpccommon/base/mutex.h"
+#include "grpccommon/status/details.h"
+#include "grpccommon/stream/writer.h"
+
+namespace grpccommon {
+
+struct BroadcasterOptions {
+  /// Streams that may watch at a time, at least 1.
+  std::size_t max_watchers = 10'000;
+};
+
+/// One publisher, many watchers: each message goes to every stream whose filter
+/// wants it, through that stream's own queue and policy, without a copy. A slow
+/// watcher therefore holds up nobody.
+///
+/// Thread-safe. All watchers get the messages in one order, that in which
+/// `Publish` was called. `Publish` costs a queue operation for each watcher,
+/// and a call into gRPC for each one that is idle.
+template <typename Message>
+class Broadcaster {
+ public:
+  using Writer = StreamWriter<Message>;
+  /// Runs on the publisher's thread, under a lock: quick, and not calling the
+  /// broadcaster. The same holds for the `key` of the writer's options. What it
+  /// throws ends that watcher's stream with INTERNAL.
+  using Filter = std::function<bool(const Message&)>;
+
+  explicit Broadcaster(BroadcasterOptions options = {})
+      : state_(std::make_shared<State>()), options_(options) {}
+  /// Ends what is still watched with UNAVAILABLE.
+  ~Broadcaster() { Close(absl::UnavailableError("the publisher has ended")); }
+
+  Broadcaster(const Broadcaster&) = delete;
+  Broadcaster& operator=(const Broadcaster&) = delete;
+
+  /// Adds a stream; it gets what is published from here on, until it ends.
+  /// Errors: kResourceExhausted at `max_watchers`, the status of `Close` after
+  /// that. The stream is left as it is; end it with the error.
+  absl::Status Subscribe(const std::shared_ptr<Writer>& writer,
+                         Filter filter = nullptr) {
+    {
+      const MutexLock lock(state_->mutex);
+      if (!state_->closed.ok()) return state_->closed;
+      if (state_->watchers.size() >= options_.max_watchers) {
+        return Exhausted("TOO_MANY_WATCHERS", "watchers",
+                         "too many streams are watched",
+                         std::chrono::seconds(5));
+      }
+      if (!state_->places.try_emplace(writer.get(), state_->watchers.size())
+               .second) {
+        return absl::AlreadyExistsError("the stream is subscribed");
+      }
+      state_->watchers.push_back({writer, std::move(filter)});
+    }
+    // Without the lock, since it runs at once if the call is done. The state
+    // may go before the stream does.
+    writer->WhenDone(
+        [state = std::weak_ptr<State>(state_), watcher = writer.get()] {
+          if (const auto alive = state.lock()) alive->Remove(watcher);
+        });
+    return absl::OkStatus();
+  }
+
+  /// Stops sending to a stream, which goes on.
+  void Unsubscribe(const Writer& writer) { state_->Remove(&writer); }
+
+  /// Queues a message for every watcher that wants it, and returns for how many
+  /// it did.
+  std::size_t Publish(std::shared_ptr<const Message> message) {
+    std::vector<std::pair<std::shared_ptr<Writer>, Step>> steps;
+    std::vector<Watcher> removed;  // die without the lock
+    std::size_t taken = 0;
+    {
+      const MutexLock lock(state_->mutex);
+      for (std::size_t i = 0; i < state_->watchers.size();) {
+        const Watcher& watcher = state_->watchers[i];
+        Step step;
+        absl::Status status = Offer(watcher, message, step, taken);
+        if (step.kind != Step::Kind::kNone) {
+          steps.emplace_back(watcher.writer, std::move(step));
+        }
+        // Full, but going on: SlowReader::kPushBack.
+        if (status.ok() || !watcher.writer->closed()) {
+          ++i;
+        } else {
+          removed.push_back(state_->RemoveAt(i));
+        }
+      }
+    }
+    for (auto& [writer, step] : steps) writer->Perform(std::move(step));
+    return taken;
+  }
+  std::size_t Publish(Message message) {
+    return Publish(std::make_shared<const Message>(std::move(message)));
+  }
+
+  /// Finishes every stream, after what is queued for it, and refuses new ones
+  /// with the same status, which must not be OK.
+  void Close(absl::Status status) {
+    std::vector<Watcher> watchers;
+    {
+      const MutexLock lock(state_->mutex);
+      if (state_->closed.ok()) state_->closed = status;
+      watchers.swap(state_->watchers);
+      state_->places.clear();
+    }
+    for (const Watcher& watcher : watchers) watcher.writer->Finish(status);
+  }
+
+  std::size_t watchers() const {
+    const MutexLock lock(state_->mutex);
+    return state_->watchers.size();
+  }
+
+ private:
+  using Step = typename internal::StreamSender<Message>::Step;
+
+  struct Watcher {
+    std::shared_ptr<Writer> writer;
+    Filter filter;
+  };
+
+  struct State {
+    Mutex mutex;
+    std::vector<Watcher> watchers ABSL_GUARDED_BY(mutex);
+    std::unordered_map<const Writer*, std::size_t> places
+        ABSL_GUARDED_BY(mutex);
+    absl::Status closed ABSL_GUARDED_BY(mutex);
+
+    void Remove(const Writer* writer) {
+      Watcher removed;  // dies without the lock
+      const MutexLock lock(mutex);
+      const auto place = places.find(writer);
+      if (place == places.end()) return;
+      removed = RemoveAt(place->second);
+    }
+    // The last one takes the place.
+    Watcher RemoveAt(std::size_t place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      places.erase(watchers[place].writer.get());
+      Watcher removed = std::move(watchers[place]);
+      if (place + 1 < watchers.size()) {
+        watchers[place] = std::move(watchers.back());
+        places[watchers[place].writer.get()] = place;
+      }
+      watchers.pop_back();
+      return removed;
+    }
+  };
+
+  static absl::Status Offer(const Watcher& watcher,
+                            const std::shared_ptr<const Message>& message,
+                            Step& step, std::size_t& taken) {
+    try {
+      if (watcher.filter != nullptr && !watcher.filter(*message)) {
+        return absl::OkStatus();
+      }
+    } catch (...) {
+      return watcher.writer->Thrown("filter", step);
+    }
+    absl::Status status = watcher.writer->Enqueue(message, step);
+    if (status.ok()) ++taken;
+    return status;
+  }
+
+  const std::shared_ptr<State> state_;
+  const BroadcasterOptions options_;
+};
+
+}  // namespace grpccommon

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/stream/stream_core.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpccommon/base/string_view.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/details.h"
+#include "grpcpp/server_context.h"
+
+namespace grpccommon::internal {
+
+absl::Status ThrownStatus(const grpc::ServerContextBase& context,
+                          std::string_view where) {
+  std::string text = "not a std::exception";
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    text = error.what();
+  } catch (...) {
+  }
+  const ServerCall* const call = ServerCall::Of(context);
+  if (call == nullptr) return absl::InternalError("internal error");
+  call->log().Error(
+      "exception in a stream's handler",
+      {{"where", where}, {"grpc.method", call->path()}, {"exception", text}});
+  return absl::InternalError(
+      absl::StrCat("internal error; request id ", ToAbsl(call->request_id())));
+}
+
+bool StreamCore::CloseLocked(absl::Status status) {
+  if (closed_ == absl::StatusCode::kOk) {
+    closed_ =
+        status.ok() ? absl::StatusCode::kFailedPrecondition : status.code();
+  }
+  if (end_ != End::kOpen) return false;
+  end_status_ = std::move(status);
+  end_ = inside_ > 0 ? End::kPending : End::kSent;
+  return end_ == End::kSent;
+}
+
+void StreamCore::SendEnd() {
+  absl::Status status;
+  {
+    const MutexLock lock(mutex_);
+    status = end_status_;
+  }
+  SendStatus(ToGrpcStatus(status));
+}
+
+void StreamCore::Close(absl::Status status) {
+  bool send;
+  {
+    const MutexLock lock(mutex_);
+    send = CloseLocked(std::move(status));
+  }
+  if (send) SendEnd();
+}
+
+void StreamCore::Leave() {
+  {
+    const MutexLock lock(mutex_);
+    --inside_;
+    if (inside_ > 0 || end_ != End::kPending) return;
+    end_ = End::kSent;
+  }
+  SendEnd();
+}
+
+absl::Status StreamCore::ThrownStatus(std::string_view where) const {
+  return internal::ThrownStatus(context_, where);
+}
+
+void StreamCore::RunFenced(std::string_view where,
+                           const std::function<void()>& code) {
+  try {
+    code();
+  } catch (...) {
+    Close(ThrownStatus(where));
+  }
+}
+
+bool StreamCore::Lost() const {
+  if (context_.IsCancelled()) return true;
+  const ServerCall* const call = ServerCall::Of(context_);
+  return call != nullptr &&
+         (call->cancelled() || call->refused_by() != nullptr);
+}
+
+void StreamCore::AddDoneCallback(std::function<void()> callback) {
+  {
+    const MutexLock lock(mutex_);
+    if (!done_) {
+      done_callbacks_.push_back(std::move(callback));
+      return;
+    }
+  }
+  callback();
+}
+
+void StreamCore::RunDoneCallbacks() {
+  std::vector<std::function<void()>> callbacks;
+  {
+    const MutexLock lock(mutex_);
+    done_ = true;
+    callbacks.swap(done_callbacks_);
+  }
+  for (const auto& callback : callbacks) RunFenced("done", callback);
+}
+
+absl::Status StreamCore::ClosedStatus(absl::StatusCode reason) {
+  switch (reason) {
+    case absl::StatusCode::kFailedPrecondition:
+      return absl::FailedPreconditionError("the stream is finished");
+    case absl::StatusCode::kResourceExhausted:
+      return absl::ResourceExhaustedError("the client reads too slowly");
+    default:
+      return absl::CancelledError("the stream has ended");
+  }
+}
+
+absl::Status SlowReaderStatus(std::size_t max_queued,
+                              std::chrono::nanoseconds retry_delay,
+                              std::string_view resume_token) {
+  absl::Status status =
+      Exhausted("SLOW_READER", "stream",
+                absl::StrCat("the client reads too slowly: ", max_queued,
+                             " messages wait for it"),
+                retry_delay);
+  if (resume_token.empty()) return status;
+  return WithReason(std::move(status), "SLOW_READER", kErrorDomain,
+                    {{"resume_token", resume_token}});
+}
+
+}  // namespace grpccommon::internal
