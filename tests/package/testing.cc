@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "grpccommon/testing/fake_call.h"
 #include "grpccommon/testing/fake_clock.h"
 
 namespace {
@@ -14,6 +15,12 @@ TEST(InstalledTestingTest, TimeMovesOnlyByAdvance) {
   const auto start = clock.Now();
   clock.Advance(std::chrono::seconds(1));
   EXPECT_EQ(clock.Now() - start, std::chrono::seconds(1));
+}
+
+TEST(InstalledTestingTest, AFakeCallStandsInForARealOne) {
+  grpccommon::testing::FakeCall call({.metadata = {{"x-tenant", "blue"}}});
+  EXPECT_EQ(call->method().name, "Test");
+  EXPECT_EQ(call->metadata("x-tenant"), "blue");
 }
 
 }  // namespace

@@ -4,14 +4,15 @@
 #include <string>
 #include <string_view>
 
+#include "grpccommon/base/export.h"
 #include "grpccommon/call/server_call.h"
 #include "grpcpp/server_context.h"
 
 namespace grpccommon::internal {
 
 /// The hands on a ServerCall: the server's call path drives real ones, testing
-/// drives fakes.
-class ServerCallDriver {
+/// drives fakes. Exported for those, which link the one library from outside.
+class GRPCCOMMON_EXPORT ServerCallDriver {
  public:
   static ServerCallKey Key() { return ServerCallKey(); }
 
