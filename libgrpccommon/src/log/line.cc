@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#include "grpccommon/base/utf8.h"
 #include "grpccommon/log/logger.h"
+#include "log/json_text.h"
 
 namespace grpccommon {
 namespace {
@@ -34,139 +33,6 @@ std::string& TakeBuffer() {
   }
   buffer_in_use = true;
   return thread_buffer.text;
-}
-
-// Whether a byte can not be copied as it is.
-constexpr std::array<bool, 256> kNeedsCare = [] {
-  std::array<bool, 256> table{};
-  for (std::size_t byte = 0; byte < table.size(); ++byte) {
-    table[byte] = byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\';
-  }
-  return table;
-}();
-
-bool NeedsCare(char c) { return kNeedsCare[static_cast<unsigned char>(c)]; }
-
-// The same for eight bytes at once (may err towards true). A subtraction
-// borrows into the high bit of a byte that is smaller than what is taken off.
-bool AnyNeedsCare(std::uint64_t bytes) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  constexpr std::uint64_t kHighs = 0x8080808080808080;
-  const auto equals = [bytes](std::uint64_t byte) {
-    const std::uint64_t zero_where_equal = bytes ^ (kOnes * byte);
-    return (zero_where_equal - kOnes) & ~zero_where_equal;
-  };
-  const std::uint64_t control = (bytes - kOnes * 0x20) & ~bytes;
-  return ((control | bytes | equals('"') | equals('\\') | equals(0x7f)) &
-          kHighs) != 0;
-}
-
-constexpr char kHexDigits[] = "0123456789abcdef";
-constexpr std::size_t kLongestEscape = 6;  // \u001f
-
-char* WriteUnicodeEscape(unsigned char code, char* out) {
-  std::memcpy(out, "\\u00", 4);
-  out[4] = kHexDigits[code >> 4];
-  out[5] = kHexDigits[code & 0xf];
-  return out + 6;
-}
-
-// Writes the character that `text` begins with, which needs care, and returns
-// how many bytes of `text` that was.
-std::size_t WriteCarefully(std::string_view text, char*& out) {
-  const auto first = static_cast<unsigned char>(text.front());
-  if (first >= 0x80) {
-    const std::size_t size = Utf8CharacterSize(text);
-    if (size == 2 && first == 0xc2 &&
-        static_cast<unsigned char>(text[1]) < 0xa0) {
-      // A C1 control character, which terminals obey as well.
-      out = WriteUnicodeEscape(static_cast<unsigned char>(text[1]), out);
-      return 2;
-    }
-    const std::string_view written =
-        size != 0 ? text.substr(0, size) : kReplacementCharacter;
-    out = std::copy(written.begin(), written.end(), out);
-    return size != 0 ? size : 1;
-  }
-  char letter = 0;
-  switch (first) {
-    case '"':
-    case '\\':
-      letter = static_cast<char>(first);
-      break;
-    case '\b':
-      letter = 'b';
-      break;
-    case '\f':
-      letter = 'f';
-      break;
-    case '\n':
-      letter = 'n';
-      break;
-    case '\r':
-      letter = 'r';
-      break;
-    case '\t':
-      letter = 't';
-      break;
-    default:
-      out = WriteUnicodeEscape(first, out);
-      return 1;
-  }
-  *out++ = '\\';
-  *out++ = letter;
-  return 1;
-}
-
-// Writes the last `count` bytes of a text that reaches from `begin` to `end` if
-// none of them needs care; the texts of a log are short, so that their ends
-// matter. Where the text is long enough, some bytes before them are written
-// again, which costs less than looking at single bytes.
-bool WriteEnd(const char* begin, const char* end, std::size_t count,
-              char*& out) {
-  const auto size = static_cast<std::size_t>(end - begin);
-  std::uint64_t bytes = 0;
-  if (size >= sizeof bytes) {
-    std::memcpy(&bytes, end - sizeof bytes, sizeof bytes);
-    if (AnyNeedsCare(bytes)) return false;
-    out += count;
-    std::memcpy(out - sizeof bytes, &bytes, sizeof bytes);
-    return true;
-  }
-  constexpr std::size_t kHalf = sizeof bytes / 2;
-  if (size < kHalf) return false;
-  char halves[sizeof bytes];
-  std::memcpy(halves, begin, kHalf);
-  std::memcpy(halves + kHalf, end - kHalf, kHalf);
-  std::memcpy(&bytes, halves, sizeof bytes);
-  if (AnyNeedsCare(bytes)) return false;
-  out += count;
-  std::memcpy(out - size, halves, kHalf);
-  std::memcpy(out - kHalf, halves + kHalf, kHalf);
-  return true;
-}
-
-// Writes `text` up to `end` or, if a character straddles that, a little
-// further; returns where it got to.
-std::size_t WriteEscaped(std::string_view text, std::size_t end, char*& out) {
-  const char* const data = text.data();
-  std::size_t at = 0;
-  while (at < end) {
-    std::uint64_t bytes;
-    for (; end - at >= sizeof bytes; at += sizeof bytes) {
-      std::memcpy(&bytes, data + at, sizeof bytes);
-      if (AnyNeedsCare(bytes)) break;
-      std::memcpy(out, &bytes, sizeof bytes);
-      out += sizeof bytes;
-    }
-    if (end - at < sizeof bytes &&
-        (at == end || WriteEnd(data, data + end, end - at, out))) {
-      return end;
-    }
-    while (at < end && !NeedsCare(data[at])) *out++ = data[at++];
-    if (at < end) at += WriteCarefully(text.substr(at), out);
-  }
-  return at;
 }
 
 void WriteTwoDigits(unsigned value, char* out) {
@@ -256,11 +122,11 @@ void LogLine::AppendRaw(std::string_view text) {
 char* LogLine::BeginField(std::string_view name, std::size_t value_bytes) {
   if (buffer_[size_ - 1] == '\n') size_ -= 2;  // was finished: "}\n"
   constexpr std::size_t kPunctuation = 4;
-  char* out =
-      Reserve(name.size() * kLongestEscape + kPunctuation + value_bytes);
+  char* out = Reserve(name.size() * internal::kLongestJsonEscape +
+                      kPunctuation + value_bytes);
   if (size_ > 1) *out++ = ',';
   *out++ = '"';
-  WriteEscaped(name, name.size(), out);
+  internal::WriteJsonText(name, name.size(), out);
   *out++ = '"';
   *out++ = ':';
   return out;
@@ -271,13 +137,13 @@ LogLine& LogLine::Add(std::string_view name, std::string_view text) {
   // character may straddle the end of its part: hence the three bytes more.
   constexpr std::size_t kPart = 512;
   const auto room = [](std::size_t part) {
-    return (part + 3) * kLongestEscape + 2;
+    return (part + 3) * internal::kLongestJsonEscape + 2;
   };
   std::size_t part = std::min(text.size(), kPart);
   char* out = BeginField(name, room(part));
   *out++ = '"';
   while (true) {
-    text.remove_prefix(WriteEscaped(text, part, out));
+    text.remove_prefix(internal::WriteJsonText(text, part, out));
     if (text.empty()) break;
     EndAt(out);
     part = std::min(text.size(), kPart);

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/accesslog/access_log.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "grpccommon/base/check_range.h"
+#include "grpccommon/base/utf8.h"
+#include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/call/redact.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/status/convert.h"
+
+namespace grpccommon {
+namespace {
+
+// A message as the log shows it.
+struct Payload {
+  std::string json;
+  // Otherwise only the beginning, which is not JSON.
+  bool whole = false;
+};
+
+// What the call's line will show once the call has ended.
+struct CallPayloads {
+  Payload request;
+  Payload reply;
+};
+
+Payload Render(const Redactor& redactor,
+               const google::protobuf::Message& message,
+               std::size_t max_bytes) {
+  Payload payload;
+  payload.whole = redactor.AppendJson(message, max_bytes, payload.json);
+  return payload;
+}
+
+void AddPayload(std::string_view name, const Payload& payload, LogLine& line) {
+  if (payload.json.empty()) return;
+  if (payload.whole) {
+    line.AddJson(name, payload.json);
+  } else {
+    line.Add(name, payload.json).Add({"truncated", true});
+  }
+}
+
+template <std::size_t kBytes>
+void AddHex(std::string_view name, const std::array<std::uint8_t, kBytes>& id,
+            LogLine& line) {
+  char hex[2 * kBytes];
+  for (std::size_t i = 0; i < kBytes; ++i) {
+    hex[2 * i] = "0123456789abcdef"[id[i] >> 4];
+    hex[2 * i + 1] = "0123456789abcdef"[id[i] & 0xf];
+  }
+  line.Add(name, std::string_view(hex, sizeof hex));
+}
+
+std::int64_t Microseconds(Clock::Duration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration)
+      .count();
+}
+
+// A client that retries says how often it has tried before.
+std::int64_t AttemptOf(const ServerCall& call) {
+  const std::string_view text = call.metadata(metadata::kPreviousAttempts);
+  std::uint16_t previous = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), previous);
+  if (error != std::errc() || end != text.data() + text.size()) return 1;
+  return std::int64_t{previous} + 1;
+}
+
+}  // namespace
+
+struct AccessLog::MethodState {
+  explicit MethodState(const Method& m) : method(m) {}
+
+  const Method& method;
+  // -1: the logger's own.
+  std::atomic<int> level{-1};
+  // Null: not logged.
+  std::unique_ptr<const Redactor> request;
+  std::unique_ptr<const Redactor> reply;
+};
+
+absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Create(
+    AccessLogOptions options, Logger logger, Random random) {
+  absl::Status valid;
+  const auto check = [&valid](std::string_view option, double value,
+                              double minimum, double maximum) {
+    valid.Update(CheckRange(option, value, minimum, maximum));
+  };
+  check("ok.share", options.ok.share, 0, 1);
+  check("slow.share", options.slow.share, 0, 1);
+  check("refused.share", options.refused.share, 0, 1);
+  check("client_error.share", options.client_error.share, 0, 1);
+  check("unavailable.share", options.unavailable.share, 0, 1);
+  check("server_error.share", options.server_error.share, 0, 1);
+  valid.Update(CheckRange("slow_threshold", options.slow_threshold,
+                          Clock::Duration::zero(), std::chrono::hours(1)));
+  check("max_field_bytes", static_cast<double>(options.max_field_bytes), 64,
+        64 << 10);
+  check("payloads.max_bytes", static_cast<double>(options.payloads.max_bytes),
+        16, 1 << 20);
+  if (!valid.ok()) return valid;
+  return std::unique_ptr<AccessLog>(
+      new AccessLog(std::move(options), std::move(logger), std::move(random)));
+}
+
+AccessLog::AccessLog(AccessLogOptions options, Logger logger, Random random)
+    : options_(std::move(options)),
+      logger_(std::move(logger)),
+      random_(std::move(random)) {}
+
+AccessLog::~AccessLog() = default;
+
+void AccessLog::SetLevel(const Selector& methods,
+                         std::optional<LogLevel> level) {
+  for (const auto& state : methods_) {
+    if (state == nullptr || !methods(state->method)) continue;
+    state->level.store(level.has_value() ? static_cast<int>(*level) : -1,
+                       std::memory_order_relaxed);
+  }
+}
+
+absl::StatusOr<Hooks> AccessLog::Register(const Method& method) {
+  if (methods_.size() <= method.index) methods_.resize(method.index + 1);
+  auto state = std::make_unique<MethodState>(method);
+  const AccessLogPayloads& payloads = options_.payloads;
+  Hooks hooks = {.start = false};
+  if (method.descriptor != nullptr && payloads.methods(method)) {
+    const auto make = [](const google::protobuf::Descriptor* type) {
+      return std::make_unique<const Redactor>(*type);
+    };
+    if (method.client_streams() ? payloads.stream_messages
+                                : payloads.requests) {
+      state->request = make(method.descriptor->input_type());
+    }
+    if (method.server_streams() ? payloads.stream_messages : payloads.replies) {
+      state->reply = make(method.descriptor->output_type());
+    }
+    hooks.start = (state->request != nullptr && !method.client_streams()) ||
+                  (state->reply != nullptr && !method.server_streams());
+    hooks.received = state->request != nullptr && method.client_streams();
+    hooks.sent = state->reply != nullptr;
+  }
+  methods_[method.index] = std::move(state);
+  return hooks;
+}
+
+bool AccessLog::Enabled(const MethodState& method, LogLevel level) const {
+  const int own = method.level.load(std::memory_order_relaxed);
+  if (own < 0) return logger_.Enabled(level);
+  return static_cast<int>(level) >= own && level != LogLevel::kOff;
+}
+
+std::string_view AccessLog::Cut(std::string_view text) const {
+  return TruncateUtf8(text, options_.max_field_bytes);
+}
+
+void AccessLog::AddIdentity(const ServerCall& call, LogLine& line) const {
+  line.Add("request_id", Cut(call.request_id()));
+  if (call.trace().valid()) {
+    AddHex("trace_id", call.trace().trace_id, line);
+    AddHex("span_id", call.trace().span_id, line);
+  }
+  line.Add("grpc.method", Cut(call.path()));
+}
+
+absl::Status AccessLog::OnStart(ServerCall& call) {
+  const MethodState& method = *methods_[call.method().index];
+  auto& payloads = call.values().Set(CallPayloads());
+  if (method.request != nullptr && call.request() != nullptr) {
+    payloads.request =
+        Render(*method.request, *call.request(), options_.payloads.max_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AccessLog::OnReceived(ServerCall& call,
+                                   const google::protobuf::Message* message) {
+  LogMessage(call, "received", call.messages_received(), message);
+  return absl::OkStatus();
+}
+
+void AccessLog::OnSent(ServerCall& call,
+                       const google::protobuf::Message* message) {
+  if (call.method().server_streams()) {
+    LogMessage(call, "sent", call.messages_sent() + 1, message);
+    return;
+  }
+  auto* const payloads = call.values().Get<CallPayloads>();
+  if (payloads == nullptr || message == nullptr) return;
+  payloads->reply = Render(*methods_[call.method().index]->reply, *message,
+                           options_.payloads.max_bytes);
+}
+
+void AccessLog::LogMessage(const ServerCall& call, std::string_view direction,
+                           std::uint64_t number,
+                           const google::protobuf::Message* message) {
+  const MethodState& method = *methods_[call.method().index];
+  if (message == nullptr || !Enabled(method, options_.ok.level)) return;
+  const Redactor& redactor =
+      direction == "sent" ? *method.reply : *method.request;
+  LogLine line;
+  logger_.Begin(line, options_.ok.level, "message");
+  AddIdentity(call, line);
+  line.Add("direction", direction).Add({"number", number});
+  AddPayload("message", Render(redactor, *message, options_.payloads.max_bytes),
+             line);
+  logger_.Write(line);
+}
+
+const AccessLogRule& AccessLog::RuleFor(const ServerCall& call,
+                                        const grpc::Status& status,
+                                        bool slow) const {
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::DATA_LOSS:
+      return options_.server_error;
+    case grpc::StatusCode::OK:
+      return slow ? options_.slow : options_.ok;
+    default:
+      break;
+  }
+  if (!call.exception().empty()) return options_.server_error;
+  if (call.refused_by() != nullptr) return options_.refused;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return options_.unavailable;
+    default:
+      return options_.client_error;
+  }
+}
+
+void AccessLog::OnFinish(ServerCall& call, grpc::Status& status) {
+  const Method& method = call.method();
+  const Clock::Duration duration = call.clock().Now() - call.started_at();
+  const bool slow = method.kind == CallKind::kUnary &&
+                    options_.slow_threshold > Clock::Duration::zero() &&
+                    duration >= options_.slow_threshold;
+  const AccessLogRule& rule = RuleFor(call, status, slow);
+  if (!Enabled(*methods_[method.index], rule.level)) return;
+  if (rule.share < 1 && random_() >= rule.share) return;
+
+  LogLine line;
+  logger_.Begin(line, rule.level, "call");
+  AddIdentity(call, line);
+  line.Add("grpc.kind", CallKindName(method.kind))
+      .Add("grpc.code", CodeName(status.error_code()))
+      .AddInteger("duration_us", Microseconds(duration))
+      .AddInteger("admission_us", Microseconds(call.admission_time()))
+      .Add("peer", Cut(call.peer()));
+  if (!call.principal().anonymous()) {
+    line.Add("principal", Cut(call.principal().subject));
+  }
+  line.Add({"bytes_received", call.bytes_received()})
+      .Add({"bytes_sent", call.bytes_sent()})
+      .Add({"messages_received", call.messages_received()})
+      .Add({"messages_sent", call.messages_sent()})
+      .AddInteger("attempt", AttemptOf(call));
+  if (const ServerInterceptor* const refused_by = call.refused_by();
+      refused_by != nullptr) {
+    line.Add("refused_by", refused_by->name());
+  }
+  if (!status.ok()) {
+    line.Add("error", Cut(status.error_message()));
+    // A cancelled call never ends in OK.
+    if (call.cancelled()) line.Add({"cancelled", true});
+  }
+  if (!call.exception().empty()) line.Add("exception", Cut(call.exception()));
+  if (slow) line.Add({"slow", true});
+  if (const auto* const payloads = call.values().Get<CallPayloads>();
+      payloads != nullptr) {
+    AddPayload("request", payloads->request, line);
+    // A reply that an interceptor has turned into an error is not sent.
+    if (status.ok()) AddPayload("reply", payloads->reply, line);
+  }
+  logger_.Write(line);
+}
+
+}  // namespace grpccommon
