@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/auth/authenticator.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "auth/snapshot.h"
+#include "auth/watched_file.h"
+#include "grpc/grpc_security_constants.h"
+#include "grpccommon/auth/reasons.h"
+#include "grpccommon/base/check_range.h"
+#include "grpccommon/base/string_view.h"
+#include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/status/details.h"
+#include "grpcpp/security/auth_context.h"
+
+namespace grpccommon {
+namespace {
+
+using namespace std::chrono_literals;
+using PrincipalPtr = std::shared_ptr<const Principal>;
+
+// The token of an `authorization` value; nothing if its scheme is another one.
+std::optional<std::string_view> BearerToken(std::string_view value) {
+  constexpr std::string_view kScheme = "bearer";
+  const std::string_view scheme = value.substr(0, value.find(' '));
+  if (!absl::EqualsIgnoreCase(ToAbsl(scheme), ToAbsl(kScheme))) {
+    return std::nullopt;
+  }
+  return ToStd(absl::StripAsciiWhitespace(ToAbsl(value.substr(scheme.size()))));
+}
+
+class JwtAuthenticator : public Authenticator {
+ public:
+  JwtAuthenticator(std::unique_ptr<KeySource> keys,
+                   std::unique_ptr<JwtVerifier> verifier,
+                   std::unique_ptr<TokenCache> cache, std::size_t max_bytes)
+      : keys_(std::move(keys)),
+        verifier_(std::move(verifier)),
+        cache_(std::move(cache)),
+        max_bytes_(max_bytes) {}
+
+  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+    const std::optional<std::string_view> token =
+        BearerToken(call.metadata(metadata::kAuthorization));
+    if (!token.has_value()) return PrincipalPtr();
+    const Clock::WallTime now = call.clock().WallNow();
+    // Not even hashed if it is too long.
+    if (token->size() > max_bytes_)
+      return verifier_->Verify(*token, now).status();
+    // Before the keys are used: see TokenCache::Insert.
+    const std::uint64_t generation = keys_->generation();
+    PrincipalPtr known = cache_->Find(*token, generation, now);
+    if (known != nullptr) return known;
+    absl::StatusOr<VerifiedToken> verified = verifier_->Verify(*token, now);
+    if (!verified.ok()) return verified.status();
+    cache_->Insert(*token, generation, *verified);
+    return std::move(verified->principal);
+  }
+
+  std::string hint() const override {
+    return "send `authorization: Bearer <token>`";
+  }
+
+ private:
+  const std::unique_ptr<KeySource> keys_;
+  const std::unique_ptr<JwtVerifier> verifier_;
+  const std::unique_ptr<TokenCache> cache_;
+  const std::size_t max_bytes_;
+};
+
+class ApiKeyAuthenticator : public Authenticator {
+ public:
+  explicit ApiKeyAuthenticator(ApiKeySet keys)
+      : keys_(std::make_shared<const ApiKeySet>(std::move(keys))) {}
+
+  absl::Status Watch(const std::string& path, Scheduler& scheduler,
+                     Clock::Duration interval, const Logger& logger) {
+    file_.emplace(
+        path, "API keys",
+        [](const std::string& content) { return ApiKeySet::Parse(content); },
+        [this](ApiKeySet keys) {
+          keys_.Set(std::make_shared<const ApiKeySet>(std::move(keys)));
+        },
+        scheduler, interval, logger);
+    return file_->Start();
+  }
+
+  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+    const std::string_view key = call.metadata(metadata::kApiKey);
+    if (key.empty()) return PrincipalPtr();
+    std::shared_ptr<const ApiKeySet> keys = keys_.Get();
+    const absl::StatusOr<const Principal*> principal =
+        keys->Find(key, call.clock().WallNow());
+    if (!principal.ok()) return principal.status();
+    // Keeps the set, and with it the principal.
+    return PrincipalPtr(std::move(keys), *principal);
+  }
+
+  std::string hint() const override { return "send `x-api-key: <key>`"; }
+
+ private:
+  internal::Snapshot<ApiKeySet> keys_;
+  std::optional<internal::WatchedFile<ApiKeySet>> file_;
+};
+
+class MtlsAuthenticator : public Authenticator {
+ public:
+  explicit MtlsAuthenticator(CertificateIdentity identity)
+      : identity_(std::move(identity)) {}
+
+  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+    const std::shared_ptr<const grpc::AuthContext> context =
+        call.auth_context();
+    if (context == nullptr || !context->IsPeerAuthenticated()) {
+      return PrincipalPtr();
+    }
+    return identity_.Identify(PeerCertificateOf(*context));
+  }
+
+  std::string hint() const override {
+    return "connect with a client certificate";
+  }
+
+ private:
+  const CertificateIdentity identity_;
+};
+
+std::string JoinHints(
+    const std::vector<std::unique_ptr<Authenticator>>& authenticators,
+    std::string_view separator) {
+  return absl::StrJoin(
+      authenticators, ToAbsl(separator),
+      [](std::string* out, const std::unique_ptr<Authenticator>& each) {
+        out->append(each->hint());
+      });
+}
+
+class AnyOfAuthenticator : public Authenticator {
+ public:
+  explicit AnyOfAuthenticator(
+      std::vector<std::unique_ptr<Authenticator>> authenticators)
+      : authenticators_(std::move(authenticators)) {}
+
+  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+    for (const std::unique_ptr<Authenticator>& each : authenticators_) {
+      absl::StatusOr<PrincipalPtr> principal = each->Authenticate(call);
+      if (!principal.ok() || *principal != nullptr) return principal;
+    }
+    return PrincipalPtr();
+  }
+
+  std::string hint() const override {
+    return JoinHints(authenticators_, " or ");
+  }
+
+ private:
+  const std::vector<std::unique_ptr<Authenticator>> authenticators_;
+};
+
+void AddMissing(const std::vector<std::string>& from,
+                std::vector<std::string>& to) {
+  for (const std::string& text : from) {
+    if (std::find(to.begin(), to.end(), text) == to.end()) to.push_back(text);
+  }
+}
+
+class AllOfAuthenticator : public Authenticator {
+ public:
+  explicit AllOfAuthenticator(
+      std::vector<std::unique_ptr<Authenticator>> authenticators)
+      : authenticators_(std::move(authenticators)) {}
+
+  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+    std::shared_ptr<Principal> all;
+    const Authenticator* missing = nullptr;
+    for (const std::unique_ptr<Authenticator>& each : authenticators_) {
+      const absl::StatusOr<PrincipalPtr> principal = each->Authenticate(call);
+      if (!principal.ok()) return principal.status();
+      if (*principal == nullptr) {
+        if (missing == nullptr) missing = each.get();
+      } else if (all == nullptr) {
+        all = std::make_shared<Principal>(**principal);
+      } else {
+        AddMissing((*principal)->roles, all->roles);
+        AddMissing((*principal)->scopes, all->scopes);
+        all->attributes.insert((*principal)->attributes.begin(),
+                               (*principal)->attributes.end());
+      }
+    }
+    if (all == nullptr) return PrincipalPtr();
+    if (missing != nullptr) {
+      return Unauthenticated(
+          auth_reason::kCredentialMissing,
+          absl::StrCat("one credential is missing: ", missing->hint()));
+    }
+    return all;
+  }
+
+  std::string hint() const override {
+    return JoinHints(authenticators_, " and ");
+  }
+
+ private:
+  const std::vector<std::unique_ptr<Authenticator>> authenticators_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Authenticator>> CreateJwtAuthenticator(
+    std::unique_ptr<KeySource> keys, const JwtAuthenticatorOptions& options) {
+  absl::StatusOr<std::unique_ptr<JwtVerifier>> verifier =
+      JwtVerifier::Create(options.verifier, *keys);
+  if (!verifier.ok()) return verifier.status();
+  absl::StatusOr<std::unique_ptr<TokenCache>> cache =
+      TokenCache::Create(options.cache);
+  if (!cache.ok()) return cache.status();
+  return std::make_unique<JwtAuthenticator>(
+      std::move(keys), *std::move(verifier), *std::move(cache),
+      options.verifier.max_token_bytes);
+}
+
+std::unique_ptr<Authenticator> CreateApiKeyAuthenticator(ApiKeySet keys) {
+  return std::make_unique<ApiKeyAuthenticator>(std::move(keys));
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> CreateApiKeyFileAuthenticator(
+    const std::string& path, Scheduler& scheduler,
+    const ApiKeyFileOptions& options, const Logger& logger) {
+  const absl::Status valid =
+      CheckRange("check_interval", options.check_interval, 10ms, 1h);
+  if (!valid.ok()) return valid;
+  auto authenticator = std::make_unique<ApiKeyAuthenticator>(ApiKeySet());
+  if (absl::Status read =
+          authenticator->Watch(path, scheduler, options.check_interval, logger);
+      !read.ok()) {
+    return read;
+  }
+  return authenticator;
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> CreateMtlsAuthenticator(
+    CertificateIdentityOptions options) {
+  absl::StatusOr<CertificateIdentity> identity =
+      CertificateIdentity::Create(std::move(options));
+  if (!identity.ok()) return identity.status();
+  return std::make_unique<MtlsAuthenticator>(*std::move(identity));
+}
+
+PeerCertificate PeerCertificateOf(const grpc::AuthContext& context) {
+  const auto values = [&](const char* property) {
+    std::vector<std::string> texts;
+    for (const grpc::string_ref& value : context.FindPropertyValues(property)) {
+      texts.emplace_back(value.data(), value.size());
+    }
+    return texts;
+  };
+  PeerCertificate certificate;
+  certificate.uris = values(GRPC_PEER_URI_PROPERTY_NAME);
+  certificate.dns_names = values(GRPC_PEER_DNS_PROPERTY_NAME);
+  const std::vector<std::string> names = values(GRPC_X509_CN_PROPERTY_NAME);
+  if (!names.empty()) certificate.common_name = names.front();
+  return certificate;
+}
+
+std::unique_ptr<Authenticator> AnyOf(
+    std::vector<std::unique_ptr<Authenticator>> authenticators) {
+  return std::make_unique<AnyOfAuthenticator>(std::move(authenticators));
+}
+
+std::unique_ptr<Authenticator> AllOf(
+    std::vector<std::unique_ptr<Authenticator>> authenticators) {
+  return std::make_unique<AllOfAuthenticator>(std::move(authenticators));
+}
+
+}  // namespace grpccommon

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/auth/key_source.h"
+
+#include <atomic>
+#include <utility>
+
+#include "auth/snapshot.h"
+#include "auth/watched_file.h"
+#include "grpccommon/base/check_range.h"
+
+namespace grpccommon {
+namespace {
+
+using namespace std::chrono_literals;
+
+class StaticKeySource : public KeySource {
+ public:
+  explicit StaticKeySource(JwkSet keys)
+      : keys_(std::make_shared<const JwkSet>(std::move(keys))) {}
+
+  std::shared_ptr<const JwkSet> Keys() const override { return keys_.Get(); }
+  std::uint64_t generation() const override { return 0; }
+
+ private:
+  internal::Snapshot<JwkSet> keys_;
+};
+
+class KeyFile : public KeySource {
+ public:
+  KeyFile(const std::string& path, Scheduler& scheduler,
+          Clock::Duration interval, const Logger& logger)
+      : logger_(logger),
+        keys_(std::make_shared<const JwkSet>()),
+        file_(
+            path, "keys", Parse,
+            [this](JwkSet fresh) { Apply(std::move(fresh)); }, scheduler,
+            interval, logger) {}
+
+  absl::Status Start() { return file_.Start(); }
+
+  static absl::StatusOr<JwkSet> Parse(const std::string& content) {
+    return JwkSet::Parse(content);
+  }
+
+  std::shared_ptr<const JwkSet> Keys() const override { return keys_.Get(); }
+  std::uint64_t generation() const override {
+    return generation_.load(std::memory_order_acquire);
+  }
+  absl::Status status() const override { return file_.status(); }
+
+ private:
+  void Apply(JwkSet fresh) {
+    for (const std::string& note : fresh.skipped()) {
+      logger_.Warning("key left out", {{"error", note}});
+    }
+    keys_.Set(std::make_shared<const JwkSet>(std::move(fresh)));
+    // After the keys: who sees the new generation also sees the new keys.
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+
+  const Logger logger_;
+  internal::Snapshot<JwkSet> keys_;
+  std::atomic<std::uint64_t> generation_{0};
+  internal::WatchedFile<JwkSet> file_;
+};
+
+}  // namespace
+
+std::unique_ptr<KeySource> CreateStaticKeySource(JwkSet keys) {
+  return std::make_unique<StaticKeySource>(std::move(keys));
+}
+
+absl::StatusOr<std::unique_ptr<KeySource>> CreateKeyFile(
+    const std::string& path, Scheduler& scheduler,
+    const KeyFileOptions& options, const Logger& logger) {
+  const absl::Status valid =
+      CheckRange("check_interval", options.check_interval, 10ms, 1h);
+  if (!valid.ok()) return valid;
+  auto source = std::make_unique<KeyFile>(path, scheduler,
+                                          options.check_interval, logger);
+  if (absl::Status started = source->Start(); !started.ok()) return started;
+  return source;
+}
+
+}  // namespace grpccommon
