@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/tracing/tracing_interceptor.h"
+
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/tracing/traceparent.h"
+
+namespace grpccommon {
+namespace {
+
+// A type of our own, so that nobody else's Span in the call's values takes its
+// place.
+struct CallSpan {
+  Span span;
+};
+
+Span* FindSpan(const ServerCall& call) {
+  CallSpan* const found = call.values().Get<CallSpan>();
+  return found != nullptr ? &found->span : nullptr;
+}
+
+// Where the caller stands; not valid if it does not say, or not well.
+TraceContext ReadCaller(const ServerCall& call) {
+  const std::string_view header = call.metadata(metadata::kTraceParent);
+  if (header.empty()) return {};
+  std::optional<TraceContext> caller = ParseTraceParent(header);
+  if (!caller.has_value()) return {};
+  int parents = 0;
+  std::string state;
+  bool has_state = false;
+  call.ForEachMetadata([&](std::string_view key, std::string_view value) {
+    if (key == metadata::kTraceParent) {
+      ++parents;
+    } else if (key == metadata::kTraceState) {
+      // Several are one list (RFC 9110, section 5.3). Past any limit it is
+      // dropped as a whole, so there is no need to go on collecting.
+      if (has_state && state.size() <= 512) state.push_back(',');
+      if (state.size() <= 512) state += value.substr(0, 513);
+      has_state = true;
+    }
+  });
+  if (parents != 1) return {};
+  if (IsTraceState(state)) caller->state = std::move(state);
+  return *std::move(caller);
+}
+
+bool IsServerFault(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::UNIMPLEMENTED:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DATA_LOSS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void DescribePeer(const ServerCall& call, Span& span) {
+  const std::string_view peer = call.peer();
+  const std::string address(call.peer_address());
+  span.SetAttribute("client.address", address);
+  span.SetAttribute("network.peer.address", address);
+  if (peer.starts_with("ipv")) {
+    span.SetAttribute("network.transport", "tcp");
+    const std::string_view port = peer.substr(peer.rfind(':') + 1);
+    std::int64_t number = 0;
+    const auto [end, error] =
+        std::from_chars(port.data(), port.data() + port.size(), number);
+    if (error == std::errc() && end == port.data() + port.size()) {
+      span.SetAttribute("network.peer.port", number);
+    }
+  } else if (peer.starts_with("unix")) {
+    span.SetAttribute("network.transport", "unix");
+  }
+}
+
+void AddMessageEvent(const ServerCall& call, const char* type,
+                     std::uint64_t number) {
+  Span* const span = FindSpan(call);
+  if (span == nullptr) return;
+  span->AddEvent("rpc.message",
+                 {{"rpc.message.type", type},
+                  {"rpc.message.id", static_cast<std::int64_t>(number)}});
+}
+
+}  // namespace
+
+TracingInterceptor::TracingInterceptor(const Tracer& tracer,
+                                       const TracingInterceptorOptions& options)
+    : tracer_(tracer), options_(options) {}
+
+absl::StatusOr<Hooks> TracingInterceptor::Register(const Method& method) {
+  return Hooks{.start = true,
+               .finish = true,
+               .received = options_.message_events && method.client_streams(),
+               .sent = options_.message_events && method.server_streams()};
+}
+
+absl::Status TracingInterceptor::OnStart(ServerCall& call) {
+  TraceContext context = tracer_.Continue(ReadCaller(call));
+  call.set_trace(context);
+  if (!context.sampled) return absl::OkStatus();
+
+  std::string_view path = call.path();
+  if (path.starts_with('/')) path.remove_prefix(1);
+  Span span = tracer_.StartSpanOf(std::move(context), path, SpanKind::kServer,
+                                  call.started_at(), call.started_wall());
+  if (!span.recording()) return absl::OkStatus();
+  span.SetAttribute("rpc.system", "grpc");
+  const std::size_t slash = path.rfind('/');
+  if (slash != std::string_view::npos) {
+    span.SetAttribute("rpc.service", std::string(path.substr(0, slash)));
+    span.SetAttribute("rpc.method", std::string(path.substr(slash + 1)));
+  }
+  span.SetAttribute("grpccommon.request_id", std::string(call.request_id()));
+  DescribePeer(call, span);
+  call.values().Set(CallSpan{std::move(span)});
+  return absl::OkStatus();
+}
+
+absl::Status TracingInterceptor::OnReceived(
+    ServerCall& call, const google::protobuf::Message* /*message*/) {
+  AddMessageEvent(call, "RECEIVED", call.messages_received());
+  return absl::OkStatus();
+}
+
+void TracingInterceptor::OnSent(ServerCall& call,
+                                const google::protobuf::Message* /*message*/) {
+  AddMessageEvent(call, "SENT", call.messages_sent());
+}
+
+void TracingInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
+  if (!call.trace().sampled) return;
+  Span* const span = FindSpan(call);
+  if (span == nullptr) return;
+  span->SetAttribute("rpc.grpc.status_code", std::int64_t{status.error_code()});
+  if (!call.exception().empty()) span->RecordException(call.exception());
+  if (call.refused_by() != nullptr) {
+    span->SetAttribute("grpccommon.refused_by",
+                       std::string(call.refused_by()->name()));
+  }
+  if (IsServerFault(status.error_code())) {
+    span->SetStatus(SpanStatus::kError, status.error_message());
+  }
+  span->End();
+}
+
+Span& SpanOf(const ServerCall& call) {
+  static auto* const nothing = new Span();
+  Span* const span = FindSpan(call);
+  return span != nullptr ? *span : *nothing;
+}
+
+}  // namespace grpccommon
