@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "grpccommon/testing/fake_clock.h"
+
+namespace grpccommon {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+class FileTest : public ::testing::Test {
+ protected:
+  FileTest() {
+    std::string folder = ::testing::TempDir() + "grpccommon_file_XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+  ~FileTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const char* name = "file") const { return folder_ / name; }
+  void Write(const std::string& content, const char* name = "file") const {
+    std::ofstream(Path(name), std::ios::binary) << content;
+  }
+  void ExpectError(const std::string& path, absl::StatusCode code) const {
+    const auto content = ReadFile(path);
+    EXPECT_EQ(content.status().code(), code) << content.status();
+    EXPECT_THAT(std::string(content.status().message()), HasSubstr(path));
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(FileTest, ReadsAWholeFile) {
+  const std::string content = std::string(100000, 'x') + '\0' + "end\n";
+  Write(content);
+  EXPECT_EQ(*ReadFile(Path()), content);
+  Write("");
+  EXPECT_EQ(*ReadFile(Path()), "");
+}
+
+TEST_F(FileTest, RefusesMoreThanSoManyBytes) {
+  Write("12345");
+  EXPECT_EQ(*ReadFile(Path(), 5), "12345");
+  const auto content = ReadFile(Path(), 4);
+  EXPECT_EQ(content.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(content.status().message()), HasSubstr(Path()));
+}
+
+TEST_F(FileTest, SaysWhichFileIsMissing) {
+  ExpectError(Path("none"), absl::StatusCode::kNotFound);
+  Write("");
+  ExpectError(Path() + "/below-a-file", absl::StatusCode::kNotFound);
+}
+
+TEST_F(FileTest, SaysWhichFileMayNotBeRead) {
+  Write("secret");
+  ASSERT_EQ(chmod(Path().c_str(), 0), 0);
+  // Root may read anything, so be nobody for a while.
+  const bool root = geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  ExpectError(Path(), absl::StatusCode::kPermissionDenied);
+  if (root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+}
+
+TEST_F(FileTest, RefusesAFolder) {
+  ExpectError(folder_, absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(FileTest, RefusesAPipeInsteadOfWaitingForIt) {
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  ExpectError(Path("pipe"), absl::StatusCode::kInvalidArgument);
+}
+
+class FileWatcherTest : public FileTest {
+ protected:
+  void Watch() {
+    watcher_ = std::make_unique<FileWatcher>(Path(), scheduler_, 1s,
+                                             [this] { ++changes_; });
+  }
+  // As editors, and those who renew certificates, replace a file.
+  void Replace(const std::string& content) {
+    Write(content, "new");
+    std::filesystem::rename(Path("new"), Path());
+  }
+
+  testing::FakeClock clock_;
+  testing::FakeScheduler scheduler_{clock_};
+  std::unique_ptr<FileWatcher> watcher_;
+  int changes_ = 0;
+};
+
+TEST_F(FileWatcherTest, IsSilentWhileNothingChanges) {
+  Write("a");
+  Watch();
+  clock_.Advance(10s);
+  EXPECT_EQ(changes_, 0);
+}
+
+TEST_F(FileWatcherTest, SeesANewContentOnceAndAfterTheInterval) {
+  Write("a");
+  Watch();
+  Write("longer");
+  clock_.Advance(1s - 1ns);
+  EXPECT_EQ(changes_, 0);
+  clock_.Advance(1ns);
+  EXPECT_EQ(changes_, 1);
+  clock_.Advance(5s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(FileWatcherTest, SeesARenamedOverFileOfTheSameSize) {
+  Write("a");
+  Watch();
+  Replace("b");
+  clock_.Advance(1s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(FileWatcherTest, SeesTheSwappedLinkOfAKubernetesVolume) {
+  std::filesystem::create_directory(folder_ / "v1");
+  std::filesystem::create_directory(folder_ / "v2");
+  Write("a", "v1/file");
+  Write("b", "v2/file");
+  std::filesystem::create_directory_symlink("v1", folder_ / "data");
+  std::filesystem::create_symlink("data/file", folder_ / "file");
+  Watch();
+  std::filesystem::create_directory_symlink("v2", folder_ / "data_tmp");
+  std::filesystem::rename(folder_ / "data_tmp", folder_ / "data");
+  clock_.Advance(1s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(FileWatcherTest, AMissingFileChangesWhenItReturns) {
+  Write("a");
+  Watch();
+  std::filesystem::remove(Path());
+  clock_.Advance(5s);
+  EXPECT_EQ(changes_, 0);
+  Write("a");
+  clock_.Advance(1s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(FileWatcherTest, AFileThatWasNotThereAtFirstChangesWhenItComes) {
+  Watch();
+  clock_.Advance(1s);
+  Write("a");
+  clock_.Advance(1s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(FileWatcherTest, StopsWhenItIsDestroyed) {
+  Write("a");
+  Watch();
+  watcher_.reset();
+  EXPECT_EQ(scheduler_.pending(), 0u);
+}
+
+}  // namespace
+}  // namespace grpccommon
