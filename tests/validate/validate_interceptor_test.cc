@@ -78,6 +78,16 @@ TEST_F(ValidateInterceptorTest, ChecksEachMessageOfAClientStream) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("name: must have"));
 }
 
+TEST_F(ValidateInterceptorTest, LeavesAStreamToAHandlerThatChecksItself) {
+  Method method = MethodNamed("CheckAll", 3);
+  method.policy.handler_checks_messages = true;
+  EXPECT_FALSE(Register(method).any());
+  // A call of one message succeeds or fails as a whole.
+  method = MethodNamed("Check", 4);
+  method.policy.handler_checks_messages = true;
+  EXPECT_TRUE(Register(method).any());
+}
+
 TEST_F(ValidateInterceptorTest, BoundsTheSizeOfARequest) {
   const Method method = MethodNamed("CheckSmall");
   EXPECT_TRUE(Register(method).start);

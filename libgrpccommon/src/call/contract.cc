@@ -118,6 +118,9 @@ absl::Status Apply(const v1::MethodContract& contract, MethodPolicy& policy) {
   if (contract.max_request_bytes() != 0) {
     policy.max_request_bytes = contract.max_request_bytes();
   }
+  if (contract.handler_checks_messages()) {
+    policy.handler_checks_messages = true;
+  }
   switch (contract.priority()) {
     case v1::PRIORITY_CRITICAL:
       policy.priority = CallPriority::kCritical;

@@ -20,11 +20,12 @@ constexpr std::array<bool, 256> kNeedsCare = [] {
   return table;
 }();
 
-bool NeedsCare(char c) { return kNeedsCare[static_cast<unsigned char>(c)]; }
+inline bool NeedsCare(char c) { return kNeedsCare[static_cast<unsigned char>(c)]; }
 
 // The same for eight bytes at once (may err towards true). A subtraction
-// borrows into the high bit of a byte that is smaller than what is taken off.
-bool AnyNeedsCare(std::uint64_t bytes) {
+// borrows into the high bit of a byte that is smaller than what is taken off,
+// an addition carries into that of 0x7f.
+inline bool AnyNeedsCare(std::uint64_t bytes) {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHighs = 0x8080808080808080;
   const auto equals = [bytes](std::uint64_t byte) {
@@ -32,8 +33,8 @@ bool AnyNeedsCare(std::uint64_t bytes) {
     return (zero_where_equal - kOnes) & ~zero_where_equal;
   };
   const std::uint64_t control = (bytes - kOnes * 0x20) & ~bytes;
-  return ((control | bytes | equals('"') | equals('\\') | equals(0x7f)) &
-          kHighs) != 0;
+  const std::uint64_t high = bytes | (bytes + kOnes);
+  return ((control | high | equals('"') | equals('\\')) & kHighs) != 0;
 }
 
 constexpr char kHexDigits[] = "0123456789abcdef";
@@ -96,7 +97,7 @@ std::size_t WriteCarefully(std::string_view text, char*& out) {
 // none of them needs care; the texts of a log are short, so that their ends
 // matter. Where the text is long enough, some bytes before them are written
 // again, which costs less than looking at single bytes.
-bool WriteEnd(const char* begin, const char* end, std::size_t count,
+inline bool WriteEnd(const char* begin, const char* end, std::size_t count,
               char*& out) {
   const auto size = static_cast<std::size_t>(end - begin);
   std::uint64_t bytes = 0;

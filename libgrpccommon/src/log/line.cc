@@ -105,10 +105,14 @@ LogLine::~LogLine() {
 }
 
 inline char* LogLine::Reserve(std::size_t bytes) {
-  if (buffer_.size() - size_ < bytes) {
-    buffer_.resize(std::max(buffer_.size() * 2, size_ + bytes));
+  if (buffer_.size() - size_ < bytes) [[unlikely]] {
+    Grow(bytes);
   }
   return buffer_.data() + size_;
+}
+
+void LogLine::Grow(std::size_t bytes) {
+  buffer_.resize(std::max(buffer_.size() * 2, size_ + bytes));
 }
 
 inline void LogLine::EndAt(const char* end) {

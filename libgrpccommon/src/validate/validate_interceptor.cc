@@ -34,7 +34,9 @@ absl::StatusOr<Hooks> ValidateInterceptor::Register(const Method& method) {
   if (methods_.size() <= method.index) methods_.resize(method.index + 1);
   PerMethod& mine = methods_[method.index];
   mine.max_bytes = method.policy.max_request_bytes;
-  if (method.descriptor != nullptr) {
+  const bool skip_rules =
+      method.client_streams() && method.policy.handler_checks_messages;
+  if (method.descriptor != nullptr && !skip_rules) {
     const google::protobuf::Descriptor* const type =
         method.descriptor->input_type();
     std::unique_ptr<Validator>& validator = validators_[type];

@@ -68,6 +68,8 @@ struct MethodPolicy {
   std::optional<std::size_t> max_request_bytes;
   CallPriority priority = CallPriority::kNormal;
   Idempotency idempotency = Idempotency::kUnknown;
+  /// The handler checks the messages of its client stream itself.
+  bool handler_checks_messages = false;
 };
 
 /// Reads `method`'s contract: its own options over its service's `defaults`.

@@ -90,6 +90,7 @@ class GRPCCOMMON_EXPORT LogLine {
   char* BeginField(std::string_view name, std::size_t value_bytes);
   void EndAt(const char* end);
   char* Reserve(std::size_t bytes);
+  void Grow(std::size_t bytes);
   void AppendRaw(std::string_view text);
 
   // Storage, longer than the line, so that writing needs no bookkeeping.

@@ -18,7 +18,8 @@ namespace grpccommon {
 /// Refuses requests that break the rules of their contract, and those larger
 /// than its `max_request_bytes`, both with INVALID_ARGUMENT: the handler sees
 /// valid messages only. On a client stream each message is checked as it
-/// arrives, and the first invalid one ends the call.
+/// arrives, and the first invalid one ends the call, unless the contract says
+/// `handler_checks_messages`: then only its size is.
 ///
 /// Methods without rules and without a size are left alone. Raw and generic
 /// methods have no message to check; of these only the size is.

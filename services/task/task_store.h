@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpccommon/base/clock.h"
+
+namespace platform::task {
+
+/// The numbers are those of the database and of the proto.
+enum class Status { kTodo = 1, kInProgress = 2, kDone = 3, kCancelled = 4 };
+enum class Priority { kLow = 1, kMedium = 2, kHigh = 3, kCritical = 4 };
+enum class ChangeType { kCreated = 1, kUpdated = 2, kDeleted = 3 };
+
+using Labels = std::vector<std::string>;
+using Metadata = std::map<std::string, std::string>;
+
+struct Task {
+  std::string id;
+  std::string owner;
+  std::string title;
+  std::string description;
+  Status status = Status::kTodo;
+  Priority priority = Priority::kMedium;
+  Labels labels;
+  Metadata metadata;
+  grpccommon::Clock::WallTime created_at;
+  grpccommon::Clock::WallTime updated_at;
+  /// The number of the change that created it.
+  std::int64_t created_sequence = 0;
+};
+
+struct NewTask {
+  std::string title;
+  std::string description;
+  Priority priority = Priority::kMedium;
+  Labels labels;
+  Metadata metadata;
+};
+
+/// What is absent stays.
+struct TaskUpdate {
+  std::optional<std::string> title;
+  std::optional<std::string> description;
+  std::optional<Status> status;
+  std::optional<Priority> priority;
+};
+
+struct Change {
+  std::int64_t sequence = 0;
+  ChangeType type = ChangeType::kCreated;
+  grpccommon::Clock::WallTime at;
+  /// As it is after the change; a deleted one as it was.
+  Task task;
+};
+
+/// Which tasks somebody may see: those of `owner`, or all.
+struct Scope {
+  std::string owner;
+  bool all = false;
+
+  bool Covers(const Task& task) const { return all || task.owner == owner; }
+};
+
+/// Whether title or description contains `filter`, whatever the case of ASCII
+/// letters: what LIKE does in the database.
+bool Matches(const Task& task, std::string_view filter);
+
+struct TaskPage {
+  std::vector<Task> tasks;
+  /// Whether no task comes after these.
+  bool last = true;
+  /// The latest change that the page reflects.
+  std::int64_t sequence = 0;
+};
+
+struct ChangePage {
+  std::vector<Change> changes;
+  /// The change that was looked at last; the next page begins after it.
+  std::int64_t sequence = 0;
+  bool last = true;
+};
+
+struct TaskStoreOptions {
+  /// Of the database file, which is made if it is not there.
+  std::string path;
+  bool read_only = false;
+  /// How many changes are kept for watchers to resume from, at least 1.
+  std::int64_t kept_changes = 10'000;
+  /// Gets what went wrong in the database, for the operator's eyes; callers
+  /// get less. May be called by any method.
+  std::function<void(std::string_view)> on_error = [](std::string_view) {};
+};
+
+/// The tasks, in SQLite. Several stores may be open on one file, one of them
+/// writing; each is used by one thread at a time.
+///
+/// Committed is what survives the loss of power: write-ahead log, synced at
+/// every commit.
+///
+/// Errors of every method but those it names: kResourceExhausted (the disk is
+/// full), kUnavailable (locked too long, not readable or writable), kDataLoss
+/// (not a database, or a damaged one).
+class TaskStore {
+ public:
+  /// Opens the database and, unless read-only, brings its tables up to date.
+  /// Errors, naming the path: as above, and kFailedPrecondition if a newer
+  /// program has written it.
+  static absl::StatusOr<std::unique_ptr<TaskStore>> Open(
+      TaskStoreOptions options,
+      const grpccommon::Clock& clock = grpccommon::SteadyClock());
+  ~TaskStore();
+
+  TaskStore(const TaskStore&) = delete;
+  TaskStore& operator=(const TaskStore&) = delete;
+
+  /// Changes are made between the two. `Commit` undoes them all if one of them
+  /// failed in the database, or if it fails itself.
+  absl::Status Begin();
+  absl::Status Commit();
+
+  /// Made by `Create`, `Update` and `Delete`; absent if nothing changed.
+  absl::StatusOr<Change> Create(std::string_view owner, NewTask task);
+  struct Updated {
+    Task task;
+    std::optional<Change> change;
+  };
+  /// Errors: kNotFound.
+  absl::StatusOr<Updated> Update(const Scope& scope, std::string_view id,
+                                 const TaskUpdate& update);
+  /// Errors: kNotFound.
+  absl::StatusOr<Change> Delete(const Scope& scope, std::string_view id);
+
+  /// Errors: kNotFound.
+  absl::StatusOr<Task> Get(const Scope& scope, std::string_view id);
+  /// At most `limit` tasks that were created after `after`, in that order.
+  absl::StatusOr<TaskPage> List(const Scope& scope, std::string_view filter,
+                                std::int64_t after, std::size_t limit);
+  absl::StatusOr<std::int64_t> Count(const Scope& scope,
+                                     std::string_view filter);
+  /// Changes after number `after`, of at most `limit` that are looked at.
+  /// Errors: kOutOfRange if some of them are not kept any more;
+  /// kInvalidArgument if `after` is in the future.
+  absl::StatusOr<ChangePage> Changes(const Scope& scope,
+                                     std::string_view filter,
+                                     std::int64_t after, std::size_t limit);
+
+ private:
+  struct Impl;
+  explicit TaskStore(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace platform::task
