@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prints a development token, which services started by `./dev up` accept.
+//
+//   dev_token <folder> [--subject <name>] [--role <role>]… [--scope <scope>]…
+//                      [--ttl <seconds>]
+//
+// The folder keeps the signing key (dev_key.json, readable by its owner only,
+// made at first use) and what verifies it (dev_jwks.json). Without a subject
+// nothing is printed: the files are there afterwards.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpccommon/auth/jwt_signer.h"
+#include "grpccommon/base/clock.h"
+#include "grpccommon/base/file.h"
+#include "grpccommon/server/server.h"
+
+namespace {
+
+constexpr std::string_view kIssuer = "grpccommon-dev";
+constexpr std::string_view kAudience = "grpccommon-dev";
+
+/// Writes a file that was not there. Errors: kAlreadyExists, kUnavailable.
+absl::Status CreateFile(const std::string& path, std::string_view content,
+                        mode_t mode) {
+  // Under another name first: whoever sees the file sees all of it.
+  const std::string unfinished = path + "." + std::to_string(getpid());
+  const int file = open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL, mode);
+  if (file < 0) {
+    return absl::UnavailableError("cannot create " + unfinished + ": " +
+                                  std::generic_category().message(errno));
+  }
+  const bool written =
+      write(file, content.data(), content.size()) == ssize_t(content.size());
+  absl::Status status;
+  if (close(file) != 0 || !written) {
+    status = absl::UnavailableError("cannot write " + unfinished);
+  } else if (link(unfinished.c_str(), path.c_str()) != 0) {
+    status = errno == EEXIST ? absl::AlreadyExistsError(path)
+                             : absl::UnavailableError("cannot create " + path);
+  }
+  unlink(unfinished.c_str());
+  return status;
+}
+
+/// The folder's key; made at first use, by one of those who try at once.
+absl::StatusOr<grpccommon::JwtSigner> LoadSigner(const std::string& folder) {
+  const std::string key_file = folder + "/dev_key.json";
+  absl::StatusOr<std::string> key = grpccommon::ReadFile(key_file);
+  if (absl::IsNotFound(key.status())) {
+    const auto fresh = grpccommon::JwtSigner::Generate(
+        grpccommon::JwtAlgorithm::kEs256, "dev");
+    if (!fresh.ok()) return fresh.status();
+    const absl::Status created =
+        CreateFile(key_file, fresh->PrivateJwk(), S_IRUSR | S_IWUSR);
+    if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
+    key = grpccommon::ReadFile(key_file);
+  }
+  if (!key.ok()) return key.status();
+  absl::StatusOr<grpccommon::JwtSigner> signer =
+      grpccommon::JwtSigner::FromJwk(*key);
+  if (!signer.ok()) return signer;
+
+  const absl::StatusOr<std::string> jwks = signer->PublicJwks();
+  if (!jwks.ok()) return jwks.status();
+  const absl::Status published =
+      CreateFile(folder + "/dev_jwks.json", *jwks, 0644);
+  if (!published.ok() && !absl::IsAlreadyExists(published)) return published;
+  return signer;
+}
+
+struct Arguments {
+  std::string folder;
+  std::chrono::seconds ttl = std::chrono::hours(12);
+  grpccommon::JwtClaims claims;
+};
+
+absl::StatusOr<Arguments> Parse(int argc, char** argv) {
+  if (argc < 2) return absl::InvalidArgumentError("the folder is missing");
+  Arguments arguments{.folder = argv[1]};
+  for (int i = 2; i < argc; i += 2) {
+    const std::string_view name = argv[i];
+    if (i + 1 == argc) {
+      return absl::InvalidArgumentError(std::string(name) + " needs a value");
+    }
+    const std::string_view value = argv[i + 1];
+    if (name == "--subject") {
+      arguments.claims.subject = value;
+    } else if (name == "--role") {
+      arguments.claims.roles.emplace_back(value);
+    } else if (name == "--scope") {
+      arguments.claims.scopes.emplace_back(value);
+    } else if (name == "--ttl") {
+      int seconds = 0;
+      const auto [end, error] =
+          std::from_chars(value.data(), value.data() + value.size(), seconds);
+      if (error != std::errc() || end != value.data() + value.size() ||
+          seconds < 1) {
+        return absl::InvalidArgumentError("--ttl is not a number of seconds");
+      }
+      arguments.ttl = std::chrono::seconds(seconds);
+    } else {
+      return absl::InvalidArgumentError("unknown: " + std::string(name));
+    }
+  }
+  return arguments;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  absl::StatusOr<Arguments> arguments = Parse(argc, argv);
+  if (!arguments.ok()) return grpccommon::ExitWith(arguments.status());
+  const auto signer = LoadSigner(arguments->folder);
+  if (!signer.ok()) return grpccommon::ExitWith(signer.status());
+  if (arguments->claims.subject.empty()) return 0;
+
+  grpccommon::JwtClaims& claims = arguments->claims;
+  claims.issuer = kIssuer;
+  claims.audiences = {std::string(kAudience)};
+  claims.issued_at = grpccommon::SteadyClock().WallNow();
+  claims.expires_at = *claims.issued_at + arguments->ttl;
+  const absl::StatusOr<std::string> token = signer->Sign(claims);
+  if (!token.ok()) return grpccommon::ExitWith(token.status());
+  std::cout << *token << '\n';
+}
