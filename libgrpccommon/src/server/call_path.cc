@@ -184,6 +184,12 @@ std::vector<const Method*> CallPath::methods() const {
   return all;
 }
 
+bool CallPath::has_stage(Stage stage) const {
+  return std::any_of(used_.begin(), used_.end(), [stage](const Used& used) {
+    return used.interceptor->stage() == stage;
+  });
+}
+
 std::vector<std::string> CallPath::service_names() const {
   std::vector<std::string> names;
   for (const Added& added : added_) {

@@ -48,6 +48,8 @@ class CallPath {
   }
 
   std::vector<const Method*> methods() const;
+  /// Whether some interceptor runs at `stage`.
+  bool has_stage(Stage stage) const;
   /// Full names of the services that were added.
   std::vector<std::string> service_names() const;
   std::int64_t running_calls() const { return environment_.running.Count(); }

@@ -30,6 +30,7 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "server/call_path.h"
+#include "server/concerns.h"
 #include "server/reflection_service.h"
 #include "server/signals.h"
 #include "server/tls.h"
@@ -248,14 +249,18 @@ struct Server::Impl {
   // Waits until `delay` is over or ShutdownNow was called; says which.
   bool WaitOrHurry(nanoseconds delay);
 
+  absl::Status CheckCredentials() const;
+
   const ServerOptions options;
   const Logger logger;
   // The first thing that went wrong before Start.
   absl::Status setup;
+  // Interceptors borrow from the concerns, so the path goes first.
+  internal::Concerns concerns;
   internal::CallPath call_path;
   std::vector<grpc::Service*> unguarded;
   std::unique_ptr<grpc::Service> reflection;
-  std::shared_ptr<grpc::ServerCredentials> tls;
+  std::unique_ptr<internal::TlsFiles> tls;
   std::vector<std::function<void()>> on_drain;
   std::vector<std::function<void()>> on_stopped;
   std::unique_ptr<grpc::Server> grpc_server;
@@ -280,17 +285,21 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
     if (!made.ok()) return made.status();
     sink = *std::move(made);
   }
-  std::shared_ptr<grpc::ServerCredentials> tls;
-  if (options.tls.has_value()) {
-    auto made = internal::CreateTlsCredentials(*options.tls);
-    if (!made.ok()) return made.status();
-    tls = *std::move(made);
-  }
   const Clock& clock =
       options.clock != nullptr ? *options.clock : SteadyClock();
   auto impl =
       std::make_unique<Impl>(std::move(options), std::move(sink), clock);
-  impl->tls = std::move(tls);
+  if (impl->options.tls.has_value()) {
+    auto tls = internal::TlsFiles::Create(
+        *impl->options.tls, impl->concerns.scheduler(), impl->logger);
+    if (!tls.ok()) return tls.status();
+    impl->tls = *std::move(tls);
+  }
+  if (absl::Status status = impl->concerns.Install(impl->options, impl->logger,
+                                                   clock, impl->call_path);
+      !status.ok()) {
+    return status;
+  }
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
@@ -339,7 +348,7 @@ absl::Status Server::Impl::Listen() {
   };
   const Port ports[] = {
       {options.grpc_address, grpc_port,
-       tls != nullptr ? tls : grpc::InsecureServerCredentials()},
+       tls != nullptr ? tls->credentials() : grpc::InsecureServerCredentials()},
       {options.plaintext_address, plaintext_port,
        grpc::InsecureServerCredentials()}};
   for (const Port& port : ports) {
@@ -392,11 +401,33 @@ absl::Status Server::Start() {
     }
   }
   if (!impl.setup.ok()) return impl.setup;
+  if (absl::Status status = impl.CheckCredentials(); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = impl.call_path.Compile(); !status.ok()) {
     return status;
   }
   if (absl::Status status = impl.Listen(); !status.ok()) return status;
   impl.EnterPhase(ServerPhase::kServing);
+  return absl::OkStatus();
+}
+
+// Without any way to find out who calls, a contract that asks for a credential
+// would refuse everybody; whoever deploys that wants to know it now.
+absl::Status Server::Impl::CheckCredentials() const {
+  if (concerns.authenticates() || call_path.has_stage(Stage::kIdentify)) {
+    return absl::OkStatus();
+  }
+  for (const Method* method : call_path.methods()) {
+    const AccessRule::Kind kind = method->policy.access.kind;
+    if (kind == AccessRule::Kind::kAuthenticated ||
+        kind == AccessRule::Kind::kAnyOf) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the contract of ", method->path,
+          " asks for a credential, but the server cannot check any: configure "
+          "auth, or add an interceptor at stage identify"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -465,6 +496,7 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
     if (owns_process) ExitIfStuck();
   }
   closing.join();
+  concerns.Flush();
   RunInReverse(on_stopped);
   EnterPhase(ServerPhase::kStopped);
   if (logger.sink() != nullptr) logger.sink()->Flush();
@@ -550,6 +582,10 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return impl_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
 
+MetricsRegistry& Server::metrics() { return impl_->concerns.metrics(); }
+Tracer* Server::tracer() { return impl_->concerns.tracer(); }
+AccessLog* Server::access_log() { return impl_->concerns.access_log(); }
+Scheduler& Server::scheduler() { return impl_->concerns.scheduler(); }
 const Logger& Server::logger() const { return impl_->logger; }
 
 int ExitWith(const absl::Status& status) {

@@ -24,6 +24,11 @@ class Service;
 
 namespace grpccommon {
 
+class AccessLog;
+class MetricsRegistry;
+class Scheduler;
+class Tracer;
+
 /// Where a server is in its life.
 enum class ServerPhase {
   kCreated,
@@ -116,6 +121,14 @@ class GRPCCOMMON_EXPORT Server {
 
   /// For the application's own lines.
   const Logger& logger() const;
+  /// For its own metrics; what is added here is exposed with the server's.
+  MetricsRegistry& metrics();
+  /// For its own spans; null where tracing is switched off.
+  Tracer* tracer();
+  /// To change levels at run time; null where the access log is switched off.
+  AccessLog* access_log();
+  /// For its own timers; lives as long as the server.
+  Scheduler& scheduler();
 
  private:
   struct Impl;

@@ -3,16 +3,29 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "grpccommon/accesslog/access_log.h"
 #include "grpccommon/base/clock.h"
+#include "grpccommon/base/scheduler.h"
+#include "grpccommon/call/contract.h"
+#include "grpccommon/concurrency/concurrency_interceptor.h"
+#include "grpccommon/concurrency/deadline_interceptor.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/log/sink.h"
+#include "grpccommon/metrics/metrics_interceptor.h"
+#include "grpccommon/ratelimit/rate_limit_interceptor.h"
 
 namespace grpccommon {
+
+class Authenticator;
+class MetricsRegistry;
+class SpanExporter;
 
 struct TlsOptions {
   /// PEM: the server's certificate followed by its intermediates.
@@ -54,8 +67,50 @@ struct ConnectionOptions {
 
 enum class Compression { kNone, kGzip, kDeflate };
 
-/// Everything about how a server listens, what it bounds and how it stops.
-/// Defaults are for a service behind a balancer.
+/// How callers prove who they are, and who may call what the contract leaves
+/// open. Kinds of credential may be combined: the first that a call carries
+/// decides, and a bad one refuses the call. Files are read again when they
+/// change.
+struct AuthOptions {
+  /// Bearer tokens (JWT), verified with the JWK set of a file or a URL.
+  std::string jwks_file;
+  std::string jwks_url;
+  /// Permits an "http://" URL: for a sidecar on loopback, never across hosts.
+  bool allow_http_jwks = false;
+  /// What tokens must say in `iss`; empty: whoever's key is in the set.
+  std::string issuer;
+  /// Who this service is: a token's `aud` must name one of them.
+  std::vector<std::string> audiences;
+  /// Takes tokens for any audience, also such as were made for other services.
+  bool any_audience = false;
+  /// API keys in `x-api-key` (docs/auth.md has the file's form).
+  std::string api_key_file;
+  /// The subject of a client certificate; needs `tls.client_ca_file`.
+  bool client_certificates = false;
+  /// Rules beside the contract (docs/auth.md has the file's form).
+  std::string policy_file;
+  /// Who may call a method whose contract does not say. kDefault: anyone where
+  /// no kind of credential is configured, else any verified caller.
+  AccessRule default_access;
+  /// In place of the kinds above. The scheduler outlives what it makes.
+  std::function<absl::StatusOr<std::unique_ptr<Authenticator>>(Scheduler&,
+                                                               const Logger&)>
+      make_authenticator;
+};
+
+struct TracingOptions {
+  /// As in TracerOptions.
+  double sample_ratio = 0.01;
+  bool follow_caller = true;
+  /// Add an event to the span for each message of a stream.
+  bool message_events = false;
+  /// Takes finished spans; without one, context is passed on and nothing kept.
+  std::shared_ptr<SpanExporter> exporter;
+};
+
+/// Everything about a server: how it listens, what it bounds, how it stops, and
+/// what its chain does. Defaults are for a service behind a balancer; a part of
+/// the chain that is not wanted is switched off with `std::nullopt` or false.
 struct ServerOptions {
   /// In logs, metrics and traces. Required: letters, digits, `-_.`, at most 63.
   std::string name;
@@ -100,6 +155,23 @@ struct ServerOptions {
   bool reflection = true;
   /// grpc.channelz; from then on for every server of the process.
   bool channelz = false;
+
+  /// observe
+  std::optional<TracingOptions> tracing = TracingOptions();
+  std::optional<AccessLogOptions> access_log = AccessLogOptions();
+  std::optional<MetricsInterceptorOptions> metrics =
+      MetricsInterceptorOptions();
+  /// Shared with others in the process; none: the server has its own.
+  std::shared_ptr<MetricsRegistry> metrics_registry;
+  /// protect
+  std::optional<ConcurrencyOptions> concurrency = ConcurrencyOptions();
+  /// identify and check
+  AuthOptions auth;
+  /// limit
+  std::optional<RateLimitOptions> rate_limit = RateLimitOptions();
+  /// check
+  bool validation = true;
+  std::optional<DeadlineOptions> deadline = DeadlineOptions();
 
   LogSinkOptions log;
   LogLevel log_level = LogLevel::kInfo;

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/concerns.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpccommon/auth/authenticate_interceptor.h"
+#include "grpccommon/auth/authenticator.h"
+#include "grpccommon/auth/authorize_interceptor.h"
+#include "grpccommon/auth/key_source.h"
+#include "grpccommon/concurrency/deadline_interceptor.h"
+#include "grpccommon/metrics/metrics_interceptor.h"
+#include "grpccommon/ratelimit/rate_limit_interceptor.h"
+#include "grpccommon/tracing/span_exporter.h"
+#include "grpccommon/tracing/tracing_interceptor.h"
+#include "grpccommon/validate/validate_interceptor.h"
+
+namespace grpccommon::internal {
+namespace {
+
+// Adds what `made` holds, or hands on why there is nothing.
+template <typename Interceptor>
+absl::Status Use(absl::StatusOr<std::unique_ptr<Interceptor>> made,
+                 CallPath& path) {
+  if (!made.ok()) return made.status();
+  path.Use(*std::move(made), Selector());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> MakeTokenAuthenticator(
+    const AuthOptions& options, Scheduler& scheduler, const Logger& logger,
+    const Clock& clock) {
+  if (!options.jwks_file.empty() && !options.jwks_url.empty()) {
+    return absl::InvalidArgumentError(
+        "auth.jwks_file and auth.jwks_url exclude each other");
+  }
+  absl::StatusOr<std::unique_ptr<KeySource>> keys =
+      options.jwks_url.empty()
+          ? CreateKeyFile(options.jwks_file, scheduler, {}, logger)
+          : CreateKeyUrl(options.jwks_url, scheduler,
+                         {.allow_http = options.allow_http_jwks}, logger,
+                         clock);
+  if (!keys.ok()) return keys.status();
+  JwtAuthenticatorOptions tokens;
+  tokens.verifier.issuer = options.issuer;
+  tokens.verifier.audiences = options.audiences;
+  tokens.verifier.any_audience = options.any_audience;
+  return CreateJwtAuthenticator(*std::move(keys), tokens);
+}
+
+// An exporter may serve several servers of a process.
+class SharedExporter : public SpanExporter {
+ public:
+  explicit SharedExporter(std::shared_ptr<SpanExporter> exporter)
+      : exporter_(std::move(exporter)) {}
+  absl::Status Export(const SpanResource& resource,
+                      std::span<const SpanData> spans) override {
+    return exporter_->Export(resource, spans);
+  }
+
+ private:
+  const std::shared_ptr<SpanExporter> exporter_;
+};
+
+// Every kind of credential that the options name; empty if they name none.
+absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> MakeAuthenticators(
+    const AuthOptions& options, Scheduler& scheduler, const Logger& logger,
+    const Clock& clock) {
+  std::vector<std::unique_ptr<Authenticator>> kinds;
+  absl::Status status;
+  const auto add =
+      [&](absl::StatusOr<std::unique_ptr<Authenticator>> authenticator) {
+        if (authenticator.ok()) {
+          kinds.push_back(*std::move(authenticator));
+        } else {
+          status.Update(authenticator.status());
+        }
+      };
+  if (options.make_authenticator) {
+    add(options.make_authenticator(scheduler, logger));
+  } else {
+    if (!options.jwks_file.empty() || !options.jwks_url.empty()) {
+      add(MakeTokenAuthenticator(options, scheduler, logger, clock));
+    }
+    if (!options.api_key_file.empty()) {
+      add(CreateApiKeyFileAuthenticator(options.api_key_file, scheduler, {},
+                                        logger));
+    }
+    if (options.client_certificates) add(CreateMtlsAuthenticator());
+  }
+  if (!status.ok()) return status;
+  return kinds;
+}
+
+}  // namespace
+
+Concerns::Concerns() = default;
+Concerns::~Concerns() = default;
+
+absl::Status Concerns::Install(const ServerOptions& options,
+                               const Logger& logger, const Clock& clock,
+                               CallPath& path) {
+  absl::Status status = InstallObservers(options, logger, clock, path);
+  status.Update(InstallProtection(options, clock, path));
+  status.Update(InstallAuth(options.auth, logger, clock, path));
+  if (options.validation) path.Use(std::make_shared<ValidateInterceptor>(), {});
+  if (options.deadline.has_value()) {
+    status.Update(Use(DeadlineInterceptor::Create(*options.deadline), path));
+  }
+  if (!status.ok()) return status;
+  return ExposeOwnMetrics(logger);
+}
+
+absl::Status Concerns::InstallObservers(const ServerOptions& options,
+                                        const Logger& logger,
+                                        const Clock& clock, CallPath& path) {
+  metrics_ = options.metrics_registry != nullptr
+                 ? options.metrics_registry
+                 : std::make_shared<MetricsRegistry>(
+                       MetricsRegistryOptions{.logger = logger});
+  absl::Status status;
+  if (options.tracing.has_value()) {
+    status.Update(InstallTracing(options, logger, clock, path));
+  }
+  if (options.metrics.has_value()) {
+    status.Update(
+        Use(MetricsInterceptor::Create(*metrics_, *options.metrics), path));
+  }
+  if (options.access_log.has_value()) {
+    absl::StatusOr<std::unique_ptr<AccessLog>> log =
+        AccessLog::Create(*options.access_log, logger);
+    if (!log.ok()) return log.status();
+    access_log_ = *std::move(log);
+    path.Use(access_log_, {});
+  }
+  return status;
+}
+
+absl::Status Concerns::InstallTracing(const ServerOptions& options,
+                                      const Logger& logger, const Clock& clock,
+                                      CallPath& path) {
+  const TracingOptions& tracing = *options.tracing;
+  if (tracing.exporter != nullptr) {
+    absl::StatusOr<std::unique_ptr<BatchSpanProcessor>> spans =
+        BatchSpanProcessor::Create(
+            std::make_unique<SharedExporter>(tracing.exporter),
+            {.resource = {{"service.name", options.name},
+                          {"service.version", options.version}},
+             .logger = logger});
+    if (!spans.ok()) return spans.status();
+    spans_ = *std::move(spans);
+  }
+  absl::StatusOr<std::unique_ptr<Tracer>> tracer =
+      Tracer::Create(spans_.get(),
+                     {.sample_ratio = tracing.sample_ratio,
+                      .follow_caller = tracing.follow_caller},
+                     clock);
+  if (!tracer.ok()) return tracer.status();
+  tracer_ = *std::move(tracer);
+  path.Use(std::make_shared<TracingInterceptor>(
+               *tracer_, TracingInterceptorOptions{.message_events =
+                                                       tracing.message_events}),
+           {});
+  return absl::OkStatus();
+}
+
+absl::Status Concerns::InstallProtection(const ServerOptions& options,
+                                         const Clock& clock, CallPath& path) {
+  absl::Status status;
+  if (options.concurrency.has_value()) {
+    absl::StatusOr<std::unique_ptr<ConcurrencyInterceptor>> concurrency =
+        ConcurrencyInterceptor::Create(*options.concurrency);
+    if (!concurrency.ok()) return concurrency.status();
+    concurrency_ = *std::move(concurrency);
+    path.Use(concurrency_, {});
+  }
+  if (options.rate_limit.has_value()) {
+    status.Update(
+        Use(RateLimitInterceptor::Create(*options.rate_limit, clock), path));
+  }
+  return status;
+}
+
+absl::Status Concerns::InstallAuth(const AuthOptions& options,
+                                   const Logger& logger, const Clock& clock,
+                                   CallPath& path) {
+  absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> kinds =
+      MakeAuthenticators(options, *scheduler_, logger, clock);
+  if (!kinds.ok()) return kinds.status();
+  authenticates_ = !kinds->empty();
+
+  AuthorizeOptions authorize;
+  authorize.default_access = options.default_access;
+  if (authorize.default_access.kind == AccessRule::Kind::kDefault) {
+    authorize.default_access.kind = authenticates_
+                                        ? AccessRule::Kind::kAuthenticated
+                                        : AccessRule::Kind::kPublic;
+  }
+  authorize.policy_file = options.policy_file;
+  authorize.audit = logger;
+  if (authenticates_) {
+    std::unique_ptr<Authenticator> authenticator =
+        kinds->size() == 1 ? std::move(kinds->front())
+                           : AnyOf(*std::move(kinds));
+    authorize.credential_hint = authenticator->hint();
+    path.Use(
+        std::make_shared<AuthenticateInterceptor>(
+            std::move(authenticator), AuthenticateOptions{.audit = logger}),
+        {});
+  }
+  return Use(AuthorizeInterceptor::Create(std::move(authorize), *scheduler_),
+             path);
+}
+
+absl::Status Concerns::ExposeOwnMetrics(const Logger& logger) {
+  absl::Status status;
+  const auto keep = [&](absl::StatusOr<MetricRegistration> registration) {
+    if (registration.ok()) {
+      own_metrics_.push_back(*std::move(registration));
+    } else {
+      status.Update(registration.status());
+    }
+  };
+  if (logger.sink() != nullptr) {
+    keep(metrics_->AddCallbackCounter(
+        "grpccommon_log_dropped_lines_total",
+        "Log lines that came faster than they could be written.",
+        [sink = logger.sink()] {
+          return static_cast<double>(sink->dropped());
+        }));
+  }
+  if (spans_ != nullptr) {
+    keep(metrics_->AddCallbackCounter(
+        "grpccommon_tracing_dropped_spans_total",
+        "Spans that came faster than they could be exported.",
+        [spans = spans_.get()] {
+          return static_cast<double>(spans->dropped());
+        }));
+  }
+  if (concurrency_ != nullptr && concurrency_->server_limiter() != nullptr) {
+    const ConcurrencyLimiter& limiter = *concurrency_->server_limiter();
+    keep(metrics_->AddCallbackGauge(
+        "grpccommon_concurrency_limit",
+        "Calls that the server admits at the same time.",
+        [&limiter] { return static_cast<double>(limiter.limit()); }));
+    keep(metrics_->AddCallbackGauge(
+        "grpccommon_concurrency_in_flight",
+        "Calls that count for the server's limit.",
+        [&limiter] { return static_cast<double>(limiter.in_flight()); }));
+  }
+  return status;
+}
+
+void Concerns::Flush() {
+  if (spans_ != nullptr) spans_->Shutdown();
+}
+
+}  // namespace grpccommon::internal

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/server/config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "grpccommon/base/file.h"
+#include "grpccommon/base/string_view.h"
+#include "nlohmann/json.hpp"
+#include "server/options_schema.h"
+
+namespace grpccommon {
+namespace {
+
+using nlohmann::json;
+using std::chrono::nanoseconds;
+
+// A number with a unit: "1.5s", "4MiB". The factor is none for an unknown unit.
+template <typename Factor>
+std::optional<double> ParseQuantity(const std::string& text, Factor factor_of) {
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  const std::optional<double> factor =
+      factor_of(std::string_view(end, text.data() + text.size()));
+  if (!factor.has_value() || !std::isfinite(number * *factor)) {
+    return std::nullopt;
+  }
+  return number * *factor;
+}
+
+std::optional<double> NanosecondsPer(std::string_view unit) {
+  if (unit == "ns") return 1.0;
+  if (unit == "us") return 1e3;
+  if (unit == "ms") return 1e6;
+  if (unit == "s") return 1e9;
+  if (unit == "m") return 60e9;
+  if (unit == "h") return 3600e9;
+  if (unit == "d") return 86400e9;
+  return std::nullopt;
+}
+
+std::optional<double> BytesPer(std::string_view unit) {
+  if (unit.empty() || unit == "B") return 1.0;
+  if (unit == "KiB") return 1024.0;
+  if (unit == "MiB") return 1048576.0;
+  if (unit == "GiB") return 1073741824.0;
+  return std::nullopt;
+}
+
+// Each returns what the value should have been if it is not that. Texts stand
+// for numbers and booleans too, since environment variables are texts.
+std::string_view Read(const json& value, std::string& field) {
+  if (!value.is_string()) return "a text";
+  field = value.get<std::string>();
+  return "";
+}
+
+std::string_view Read(const json& value, bool& field) {
+  if (value.is_boolean()) {
+    field = value.get<bool>();
+  } else if (value == "true") {
+    field = true;
+  } else if (value == "false") {
+    field = false;
+  } else {
+    return "true or false";
+  }
+  return "";
+}
+
+std::string_view Read(const json& value, double& field) {
+  std::optional<double> number;
+  if (value.is_number()) {
+    number = value.get<double>();
+  } else if (value.is_string()) {
+    number = ParseQuantity(value.get<std::string>(),
+                           [](std::string_view unit) -> std::optional<double> {
+                             if (unit.empty()) return 1.0;
+                             return std::nullopt;
+                           });
+  }
+  if (!number.has_value()) return "a number";
+  field = *number;
+  return "";
+}
+
+template <typename Integer>
+requires std::is_integral_v<Integer> std::string_view Read(const json& value,
+                                                           Integer& field) {
+  std::optional<double> number;
+  if (value.is_number()) {
+    number = value.get<double>();
+  } else if (value.is_string()) {
+    number = ParseQuantity(value.get<std::string>(), BytesPer);
+  }
+  const double least = std::is_signed_v<Integer> ? -9e15 : 0;
+  if (!number.has_value() || *number != std::floor(*number) ||
+      *number < std::max(least, static_cast<double>(
+                                    std::numeric_limits<Integer>::min())) ||
+      *number > std::min(9e15, static_cast<double>(
+                                   std::numeric_limits<Integer>::max()))) {
+    return "a whole number, or a size like \"4MiB\"";
+  }
+  field = static_cast<Integer>(*number);
+  return "";
+}
+
+std::string_view Read(const json& value, nanoseconds& field) {
+  std::optional<double> number;
+  if (value.is_string()) {
+    number = ParseQuantity(value.get<std::string>(), NanosecondsPer);
+  }
+  if (!number.has_value() || std::abs(*number) > 9e18) {
+    return "a duration like \"250ms\", \"30s\" or \"5m\"";
+  }
+  field = nanoseconds(static_cast<std::int64_t>(*number));
+  return "";
+}
+
+std::string_view Read(const json& value, std::vector<std::string>& field) {
+  std::vector<std::string> items;
+  if (value.is_string()) {
+    const std::string text = value.get<std::string>();
+    for (const auto& item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+      items.emplace_back(absl::StripAsciiWhitespace(item));
+    }
+  } else if (value.is_array()) {
+    for (const json& item : value) {
+      if (!item.is_string()) return "a list of texts";
+      items.push_back(item.get<std::string>());
+    }
+  } else {
+    return "a list of texts";
+  }
+  field = std::move(items);
+  return "";
+}
+
+std::string_view Read(const json& value, std::vector<double>& field) {
+  std::vector<std::string> texts;
+  std::vector<double> numbers;
+  if (value.is_array()) {
+    for (const json& item : value) {
+      if (!Read(item, numbers.emplace_back()).empty())
+        return "a list of numbers";
+    }
+  } else if (value.is_string() && Read(value, texts).empty()) {
+    for (const std::string& text : texts) {
+      if (!Read(json(text), numbers.emplace_back()).empty()) {
+        return "a list of numbers";
+      }
+    }
+  } else {
+    return "a list of numbers";
+  }
+  field = std::move(numbers);
+  return "";
+}
+
+std::string_view Read(const json& value, LogLevel& field) {
+  const std::optional<LogLevel> level =
+      value.is_string() ? ParseLogLevel(value.get<std::string>())
+                        : std::nullopt;
+  if (!level.has_value()) return "debug, info, warning, error or off";
+  field = *level;
+  return "";
+}
+
+std::string_view Read(const json& value, Compression& field) {
+  if (value == "none") {
+    field = Compression::kNone;
+  } else if (value == "gzip") {
+    field = Compression::kGzip;
+  } else if (value == "deflate") {
+    field = Compression::kDeflate;
+  } else {
+    return "none, gzip or deflate";
+  }
+  return "";
+}
+
+// Reads an object into the fields that a schema names; see options_schema.h.
+class Reader {
+ public:
+  // Names a member in an error, given its path.
+  using Naming = std::function<std::string(const std::string& path)>;
+
+  Reader(const json& object, std::string path, const Naming& naming,
+         absl::Status& status)
+      : object_(object),
+        path_(std::move(path)),
+        naming_(naming),
+        status_(status) {}
+
+  template <typename Field>
+  void operator()(const char* name, Field& field) {
+    const json* const value = Find(name);
+    if (value == nullptr) return;
+    const std::string_view wanted = Read(*value, field);
+    if (!wanted.empty()) {
+      Fail(absl::StrCat(naming_(PathOf(name)), " must be ", ToAbsl(wanted)));
+    }
+  }
+
+  // A struct in an optional appears with its first member, and goes with false.
+  template <typename Struct>
+  void operator()(const char* name, std::optional<Struct>& field) {
+    const json* const value = Find(name);
+    if (value == nullptr) return;
+    if (*value == false || *value == "false") {
+      field.reset();
+      return;
+    }
+    if (!field.has_value()) field.emplace();
+    if (*value == true || *value == "true") return;
+    Nested(name, *field);
+  }
+
+  template <typename Struct>
+  void Nested(const char* name, Struct& field) {
+    const json* const value = Find(name);
+    if (value == nullptr) return;
+    if (!value->is_object()) {
+      Fail(absl::StrCat(naming_(PathOf(name)), " must be an object"));
+      return;
+    }
+    Reader reader(*value, PathOf(name), naming_, status_);
+    internal::VisitOptions(field, reader);
+    reader.RefuseUnknown();
+  }
+
+  void RefuseUnknown() {
+    for (const auto& [name, value] : object_.items()) {
+      if (known_.count(name) != 0) continue;
+      Fail(absl::StrCat("unknown option ", naming_(PathOf(name))));
+    }
+  }
+
+  void Skip(const char* name) { known_.insert(name); }
+
+ private:
+  const json* Find(const char* name) {
+    known_.insert(name);
+    const auto member = object_.find(name);
+    return member == object_.end() ? nullptr : &*member;
+  }
+
+  std::string PathOf(const std::string& name) const {
+    return path_.empty() ? name : absl::StrCat(path_, ".", name);
+  }
+
+  void Fail(const std::string& message) {
+    status_.Update(absl::InvalidArgumentError(message));
+  }
+
+  const json& object_;
+  const std::string path_;
+  const Naming& naming_;
+  absl::Status& status_;
+  std::set<std::string> known_;
+};
+
+absl::StatusOr<ServerOptions> Apply(ServerOptions options, const json& object,
+                                    const Reader::Naming& naming) {
+  absl::Status status;
+  Reader reader(object, "", naming, status);
+  reader.Skip("app");
+  internal::VisitOptions(options, reader);
+  reader.RefuseUnknown();
+  if (!status.ok()) return status;
+  return options;
+}
+
+constexpr std::string_view kPrefix = "GRPCCOMMON_";
+constexpr std::string_view kConfigVariable = "GRPCCOMMON_CONFIG";
+
+// "tls.certificate_file" is GRPCCOMMON_TLS__CERTIFICATE_FILE.
+std::string VariableOf(const std::string& path) {
+  std::string name(kPrefix);
+  for (const char c : path) {
+    if (c == '.') {
+      name += "__";
+    } else {
+      name += absl::ascii_toupper(static_cast<unsigned char>(c));
+    }
+  }
+  return name;
+}
+
+}  // namespace
+
+absl::StatusOr<ServerOptions> ApplyJson(ServerOptions base,
+                                        std::string_view text) {
+  // nlohmann would keep the last of two members with one name.
+  std::vector<std::set<std::string>> seen;
+  std::string twice;
+  const json::parser_callback_t watch =
+      [&](int /*depth*/, json::parse_event_t event, json& parsed) {
+        if (event == json::parse_event_t::object_start) {
+          seen.emplace_back();
+        } else if (event == json::parse_event_t::object_end) {
+          seen.pop_back();
+        } else if (event == json::parse_event_t::key) {
+          const std::string name = parsed.get<std::string>();
+          if (!seen.back().insert(name).second) twice = name;
+        }
+        return true;
+      };
+  json object;
+  try {
+    object = json::parse(text, watch);
+  } catch (const json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the configuration is not JSON: ", error.what()));
+  }
+  if (!object.is_object()) {
+    return absl::InvalidArgumentError(
+        "the configuration must be a JSON object");
+  }
+  if (!twice.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the configuration has \"", twice, "\" twice"));
+  }
+  return Apply(std::move(base), object,
+               [](const std::string& path) { return path; });
+}
+
+absl::StatusOr<ServerOptions> ApplyEnvironment(
+    ServerOptions base, const std::map<std::string, std::string>& environment) {
+  json object = json::object();
+  for (const auto& [name, value] : environment) {
+    if (!std::string_view(name).starts_with(kPrefix) ||
+        name == kConfigVariable || name.starts_with("GRPCCOMMON_APP_")) {
+      continue;
+    }
+    json* place = &object;
+    const std::string path = absl::AsciiStrToLower(name.substr(kPrefix.size()));
+    const std::vector<std::string> steps = absl::StrSplit(path, "__");
+    for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+      place = &(*place)[steps[i]];
+      if (!place->is_object() && !place->is_null()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, " is set beside a variable for all of ",
+                         VariableOf(steps[i])));
+      }
+    }
+    (*place)[steps.back()] = value;
+  }
+  return Apply(std::move(base), object, VariableOf);
+}
+
+absl::StatusOr<ServerOptions> LoadServerOptions(ServerOptions defaults) {
+  if (const char* const path = std::getenv(kConfigVariable.data());
+      path != nullptr && *path != '\0') {
+    absl::StatusOr<std::string> text = ReadFile(path, 1 << 20);
+    if (!text.ok()) return text.status();
+    absl::StatusOr<ServerOptions> applied =
+        ApplyJson(std::move(defaults), *text);
+    if (!applied.ok()) {
+      return absl::Status(applied.status().code(),
+                          absl::StrCat(path, ": ", applied.status().message()));
+    }
+    defaults = *std::move(applied);
+  }
+  std::map<std::string, std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text(*variable);
+    const std::size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return ApplyEnvironment(std::move(defaults), environment);
+}
+
+}  // namespace grpccommon

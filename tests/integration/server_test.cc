@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a server listens, what it refuses at start, and how it ends.
+
+#include "grpccommon/server/server.h"
+
+#include <gmock/gmock.h>
+#include <grpc/grpc.h>
+#include <grpc/support/alloc.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpc/reflection/v1/reflection.grpc.pb.h"
+#include "grpccommon/testing/certificates.h"
+#include "grpccommon/testing/recording_log_sink.h"
+#include "grpccommon/testing/status_matchers.h"
+#include "support/echo_services.h"
+#include "support/test_server.h"
+
+namespace grpccommon {
+namespace {
+
+using grpccommon::testing::Certificate;
+using grpccommon::testing::CertificateAuthority;
+using grpccommon::testing::IsOk;
+using grpccommon::testing::MessageIs;
+using grpccommon::testing::RecordingLogSink;
+using grpccommon::testing::StatusIs;
+using grpccommon::testing::TemporaryFolder;
+using test::EchoProbe;
+using test::EchoRequest;
+using test::EchoResponse;
+using test::EchoService;
+using test::Style;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using namespace std::chrono_literals;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+class ServerTest : public ::testing::Test {
+ protected:
+  // A server that is quiet and quick to stop, with an echo service.
+  absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options) {
+    if (options.name.empty()) options.name = "echo";
+    if (options.log_sink == nullptr) options.log_sink = log_;
+    options.drain_delay = 0s;
+    auto server = Server::Create(std::move(options));
+    if (server.ok()) (*server)->Add<EchoService>(echo_);
+    return server;
+  }
+
+  static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& text = "hello",
+                           std::chrono::milliseconds timeout = 5s) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout);
+    EchoRequest request;
+    request.set_text(text);
+    EchoResponse response;
+    return EchoService::NewStub(channel)->Unary(&context, request, &response);
+  }
+
+  static std::shared_ptr<grpc::Channel> Plaintext(int port) {
+    return grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                               grpc::InsecureChannelCredentials());
+  }
+
+  EchoProbe probe_;
+  test::CallbackEcho echo_{probe_};
+  TemporaryFolder folder_;
+  CertificateAuthority authority_;
+  std::shared_ptr<RecordingLogSink> log_ = std::make_shared<RecordingLogSink>();
+};
+
+TEST_F(ServerTest, NamesTheOptionThatIsOutOfRange) {
+  const auto refused = [this](ServerOptions options, const std::string& name) {
+    EXPECT_THAT(Create(std::move(options)),
+                AllOf(StatusIs(kInvalid), MessageIs(HasSubstr(name))));
+  };
+  refused({.name = "two words"}, "name must be");
+  refused({.max_receive_message_bytes = 0}, "max_receive_message_bytes");
+  refused({.max_metadata_bytes = 10}, "max_metadata_bytes");
+  refused({.keepalive = {.time = 1ms}}, "keepalive.time");
+  refused({.connection = {.max_age = 1ms}}, "connection.max_age");
+  refused({.grace_period = -1s}, "grace_period");
+}
+
+TEST_F(ServerTest, APortInUseIsNamedWithItsReason) {
+  auto first = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(first->Start(), IsOk());
+  const std::string address = "127.0.0.1:" + std::to_string(first->grpc_port());
+  auto second = *Create({.grpc_address = address});
+  EXPECT_THAT(second->Start(), AllOf(StatusIs(absl::StatusCode::kUnavailable),
+                                     MessageIs(HasSubstr(address)),
+                                     MessageIs(HasSubstr("in use"))));
+  EXPECT_THAT(Echo(Plaintext(first->grpc_port())), IsOk())
+      << "the first one lost its port";
+}
+
+TEST_F(ServerTest, AnAddressThatDoesNotResolveIsNamed) {
+  auto server = *Create({.grpc_address = "no-such-host.invalid:1"});
+  EXPECT_THAT(server->Start(), MessageIs(HasSubstr("no-such-host.invalid")));
+}
+
+TEST_F(ServerTest, AServerStartsOnce) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(server->Start(), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(ServerTest, AServiceIsServedOnce) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  server->Add<EchoService>(echo_);
+  EXPECT_THAT(server->Start(),
+              AllOf(StatusIs(absl::StatusCode::kAlreadyExists),
+                    MessageIs(HasSubstr("/echo.v1.EchoService/Unary"))));
+}
+
+TEST_F(ServerTest, ListensOnAUnixSocket) {
+  const std::string path = folder_.path() + "/socket";
+  auto server = *Create({.grpc_address = "unix:" + path});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(grpc::CreateChannel("unix:" + path,
+                                       grpc::InsecureChannelCredentials())),
+              IsOk());
+}
+
+TEST_F(ServerTest, ServesAPlaintextAddressBesideTls) {
+  const Certificate certificate = authority_.Issue();
+  auto server =
+      *Create({.grpc_address = "127.0.0.1:0",
+               .tls = TlsOptions{.certificate_file = folder_.Write(
+                                     "cert.pem", certificate.certificate_pem),
+                                 .private_key_file = folder_.Write(
+                                     "key.pem", certificate.private_key_pem)},
+               .plaintext_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Plaintext(server->plaintext_port())), IsOk());
+  EXPECT_THAT(Echo(Plaintext(server->grpc_port()), "hello", 300ms),
+              ::testing::Not(IsOk()));
+}
+
+class TlsTest : public ServerTest {
+ protected:
+  TlsOptions Files(const Certificate& certificate) {
+    return {.certificate_file =
+                folder_.Write("cert.pem", certificate.certificate_pem),
+            .private_key_file =
+                folder_.Write("key.pem", certificate.private_key_pem),
+            .reload_interval = 1s};
+  }
+
+  std::shared_ptr<grpc::Channel> Connect(int port,
+                                         const Certificate* client = nullptr) {
+    grpc::SslCredentialsOptions options{.pem_root_certs =
+                                            authority_.certificate_pem()};
+    if (client != nullptr) {
+      options.pem_cert_chain = client->certificate_pem;
+      options.pem_private_key = client->private_key_pem;
+    }
+    // A connection of its own, not one that an earlier channel has.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel("localhost:" + std::to_string(port),
+                                     grpc::SslCredentials(options), arguments);
+  }
+};
+
+TEST_F(TlsTest, AFileThatCannotBeUsedIsNamed) {
+  const Certificate certificate = authority_.Issue();
+  const Certificate other = authority_.Issue();
+  const auto refused = [this](const TlsOptions& tls, const std::string& text) {
+    EXPECT_THAT(Create({.grpc_address = "127.0.0.1:0", .tls = tls}),
+                MessageIs(HasSubstr(text)));
+  };
+  TlsOptions tls = Files(certificate);
+  tls.certificate_file = folder_.path() + "/missing.pem";
+  refused(tls, "missing.pem");
+  tls = Files(certificate);
+  tls.private_key_file = folder_.Write("other.pem", other.private_key_pem);
+  refused(tls, "is not the key of");
+  tls = Files(certificate);
+  tls.certificate_file = folder_.Write("garbage.pem", "not a certificate");
+  refused(tls, "garbage.pem holds no certificate");
+  tls = Files(certificate);
+  tls.client_ca_file = folder_.path();
+  refused(tls, "is not a file");
+}
+
+TEST_F(TlsTest, AClientWithoutTheCertificateThatIsRequiredIsTurnedAway) {
+  TlsOptions tls = Files(authority_.Issue());
+  tls.client_ca_file = folder_.Write("ca.pem", authority_.certificate_pem());
+  auto server = *Create({.grpc_address = "127.0.0.1:0", .tls = tls});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Connect(server->grpc_port()), "hello", 500ms),
+              ::testing::Not(IsOk()));
+  EXPECT_EQ(probe_.entered, 0);
+  const Certificate client =
+      authority_.Issue({.common_name = "client", .dns_names = {"client"}});
+  EXPECT_THAT(Echo(Connect(server->grpc_port(), &client)), IsOk());
+}
+
+TEST_F(TlsTest, ACertificateIsReloadedAndABrokenOneIsNot) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0",
+                         .tls = Files(authority_.Issue({.valid_for = -60s}))});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Connect(server->grpc_port()), "hello", 300ms),
+              ::testing::Not(IsOk()))
+      << "an expired certificate was taken";
+  const Certificate good = authority_.Issue();
+  folder_.Write("key.pem", good.private_key_pem);
+  folder_.Write("cert.pem", good.certificate_pem);
+  const auto end = std::chrono::steady_clock::now() + 15s;
+  bool served = false;
+  while (!served && std::chrono::steady_clock::now() < end) {
+    served = Echo(Connect(server->grpc_port()), "hello", 500ms).ok();
+  }
+  EXPECT_TRUE(served) << "the new certificate was never used";
+  folder_.Write("cert.pem", "broken");
+  ASSERT_TRUE(log_->WaitForLines(
+      "msg", "TLS files are not usable; the old ones stay in force", 1));
+  EXPECT_THAT(log_->text(), HasSubstr("cert.pem holds no certificate"));
+  // Past gRPC's next look as well, which is after a second.
+  const auto looked = std::chrono::steady_clock::now() + 1500ms;
+  while (std::chrono::steady_clock::now() < looked) {
+    ASSERT_THAT(Echo(Connect(server->grpc_port())), IsOk());
+  }
+}
+
+TEST_F(ServerTest, MessagesAboveTheLimitAreRefusedWithoutTheHandler) {
+  auto server = *Create(
+      {.grpc_address = "127.0.0.1:0", .max_receive_message_bytes = 1000});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Plaintext(server->grpc_port()), std::string(2000, 'x')),
+              StatusIs(grpc::StatusCode::RESOURCE_EXHAUSTED));
+  EXPECT_EQ(probe_.entered, 0);
+}
+
+TEST_F(ServerTest, AClientThatPingsAtItsFastestIsNotScolded) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0",
+                         .keepalive = {.minimum_client_interval = 1s}});
+  ASSERT_THAT(server->Start(), IsOk());
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  auto channel = grpc::CreateCustomChannel(
+      "127.0.0.1:" + std::to_string(server->grpc_port()),
+      grpc::InsecureChannelCredentials(), arguments);
+  ASSERT_THAT(Echo(channel), IsOk());
+  // Four pings' time; a scolded connection would be closed and left IDLE.
+  EXPECT_FALSE(channel->WaitForStateChange(
+      GRPC_CHANNEL_READY, std::chrono::system_clock::now() + 4500ms));
+  EXPECT_THAT(Echo(channel), IsOk());
+}
+
+std::vector<std::string> ListByReflection(
+    const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
+  // Both versions of the protocol have the same messages.
+  grpc::ClientContext context;
+  const grpc::internal::RpcMethod method(
+      path.c_str(), grpc::internal::RpcMethod::BIDI_STREAMING, channel);
+  std::unique_ptr<
+      grpc::ClientReaderWriter<grpc::reflection::v1::ServerReflectionRequest,
+                               grpc::reflection::v1::ServerReflectionResponse>>
+      stream(grpc::internal::ClientReaderWriterFactory<
+             grpc::reflection::v1::ServerReflectionRequest,
+             grpc::reflection::v1::ServerReflectionResponse>::Create(channel
+                                                                         .get(),
+                                                                     method,
+                                                                     &context));
+  grpc::reflection::v1::ServerReflectionRequest request;
+  request.set_list_services("*");
+  stream->Write(request);
+  grpc::reflection::v1::ServerReflectionResponse response;
+  std::vector<std::string> names;
+  if (stream->Read(&response)) {
+    for (const auto& service : response.list_services_response().service()) {
+      names.push_back(service.name());
+    }
+  }
+  stream->WritesDone();
+  stream->Finish().ok();
+  return names;
+}
+
+constexpr char kReflectionV1[] =
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+constexpr char kReflectionV1Alpha[] =
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+
+TEST_F(ServerTest, ReflectsInBothVersions) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  for (const char* path : {kReflectionV1, kReflectionV1Alpha}) {
+    EXPECT_THAT(ListByReflection(Plaintext(server->grpc_port()), path),
+                ::testing::Contains("echo.v1.EchoService"))
+        << path;
+  }
+}
+
+TEST_F(ServerTest, DoesNotReflectWhenToldNotTo) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0", .reflection = false});
+  ASSERT_THAT(server->Start(), IsOk());
+  for (const char* path : {kReflectionV1, kReflectionV1Alpha}) {
+    EXPECT_THAT(ListByReflection(Plaintext(server->grpc_port()), path),
+                ::testing::IsEmpty())
+        << path;
+  }
+}
+
+TEST_F(ServerTest, AnswersReflectionForFilesSymbolsAndExtensions) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  auto stub = grpc::reflection::v1::ServerReflection::NewStub(
+      Plaintext(server->grpc_port()));
+  grpc::ClientContext context;
+  auto stream = stub->ServerReflectionInfo(&context);
+  grpc::reflection::v1::ServerReflectionRequest request;
+  grpc::reflection::v1::ServerReflectionResponse response;
+  const auto ask = [&] {
+    EXPECT_TRUE(stream->Write(request));
+    EXPECT_TRUE(stream->Read(&response));
+  };
+  request.set_file_containing_symbol("echo.v1.EchoService.Unary");
+  ask();
+  EXPECT_EQ(response.file_descriptor_response().file_descriptor_proto_size(),
+            1);
+  request.set_file_by_filename("grpccommon/v1/options.proto");
+  ask();
+  // Itself and its imports: descriptor.proto, duration.proto.
+  EXPECT_EQ(response.file_descriptor_response().file_descriptor_proto_size(),
+            3);
+  request.mutable_file_containing_extension()->set_containing_type(
+      "google.protobuf.MethodOptions");
+  request.mutable_file_containing_extension()->set_extension_number(50551);
+  ask();
+  EXPECT_TRUE(response.has_file_descriptor_response());
+  request.set_all_extension_numbers_of_type("google.protobuf.MethodOptions");
+  ask();
+  EXPECT_THAT(response.all_extension_numbers_response().extension_number(),
+              ::testing::Contains(50551));
+  request.set_file_by_filename("no/such/file.proto");
+  ask();
+  EXPECT_EQ(response.error_response().error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  request.clear_message_request();
+  ask();
+  EXPECT_EQ(response.error_response().error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  stream->WritesDone();
+  EXPECT_THAT(stream->Finish(), IsOk());
+}
+
+TEST_F(ServerTest, ChannelzTellsOfTheServer) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0", .channelz = true});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
+  char* const json = grpc_channelz_get_servers(0);
+  EXPECT_THAT(std::string(json), HasSubstr("callsSucceeded"));
+  gpr_free(json);
+}
+
+TEST_F(ServerTest, HooksRunInReverseAndInTheirPhase) {
+  std::vector<std::string> seen;
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  const auto note = [&](const char* name) {
+    return [&seen, name, s = server.get()] {
+      seen.push_back(std::string(name) + " " +
+                     std::string(ServerPhaseName(s->phase())));
+    };
+  };
+  server->OnDrain(note("a")).OnDrain(note("b")).OnStopped(note("c"));
+  ASSERT_THAT(server->Start(), IsOk());
+  server->Shutdown(0s, 0s);
+  EXPECT_THAT(seen,
+              ::testing::ElementsAre("b draining", "a draining", "c stopping"));
+  EXPECT_EQ(log_->LinesWhere("msg", "server phase").size(), 4u);
+}
+
+// Runs a server in a process of its own, whose end can be watched.
+class Process {
+ public:
+  explicit Process(const std::function<int(int ready_fd)>& run) {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      close(ends[0]);
+      _exit(run(ends[1]));
+    }
+    close(ends[1]);
+    char byte = 0;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1) << "the server did not start";
+    close(ends[0]);
+  }
+  void Signal(int signal) { kill(pid_, signal); }
+  int Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+ private:
+  pid_t pid_;
+};
+
+// Forked before this process has used gRPC, which does not survive a fork.
+int RunServer(ServerOptions options, int ready_fd) {
+  options.name = "child";
+  options.grpc_address = "127.0.0.1:0";
+  EchoProbe probe;
+  test::SyncEcho echo(probe);
+  auto server = Server::Create(std::move(options));
+  if (!server.ok()) return ExitWith(server.status());
+  (*server)->Add<EchoService>(echo);
+  // A hook that tells the parent cannot come from inside Run, so a thread asks.
+  std::thread teller([&server, ready_fd] {
+    while ((*server)->phase() != ServerPhase::kServing) {
+      std::this_thread::yield();
+    }
+    if (write(ready_fd, "r", 1) != 1) std::abort();
+  });
+  const int code = (*server)->Run();
+  teller.join();
+  return code;
+}
+
+TEST(ServerProcessTest, SigtermEndsItWithCodeZeroAndALoggedLife) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  Process process([&](int ready) {
+    return RunServer({.drain_delay = 0s, .log = {.destination = log}}, ready);
+  });
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 0);
+  std::ifstream file(log);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  for (const char* phase : {"serving", "draining", "stopping", "stopped"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("\"phase\":\"") + phase));
+  }
+}
+
+TEST(ServerProcessTest, ASecondSignalSkipsTheDrain) {
+  TemporaryFolder folder;
+  Process process([&](int ready) {
+    return RunServer({.drain_delay = 1h,
+                      .grace_period = 1h,
+                      .log = {.destination = folder.path() + "/log"}},
+                     ready);
+  });
+  process.Signal(SIGINT);
+  // Again and again: two signals that come together may count as one.
+  std::promise<int> ended;
+  std::thread waiter([&] { ended.set_value(process.Wait()); });
+  auto code = ended.get_future();
+  while (code.wait_for(20ms) != std::future_status::ready) {
+    process.Signal(SIGINT);
+  }
+  waiter.join();
+  EXPECT_EQ(code.get(), 0);
+}
+
+TEST(ServerProcessTest, ExitCodesAreThoseOfSysexits) {
+  EXPECT_EQ(ExitWith(absl::OkStatus()), 0);
+  EXPECT_EQ(ExitWith(absl::InvalidArgumentError("x")), 78);
+  EXPECT_EQ(ExitWith(absl::PermissionDeniedError("x")), 77);
+  EXPECT_EQ(ExitWith(absl::UnavailableError("x")), 69);
+  EXPECT_EQ(ExitWith(absl::InternalError("x")), 70);
+}
+
+}  // namespace
+}  // namespace grpccommon

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grpccommon/server/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "grpccommon/testing/status_matchers.h"
+
+namespace grpccommon {
+namespace {
+
+using grpccommon::testing::IsOk;
+using grpccommon::testing::MessageIs;
+using grpccommon::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using namespace std::chrono_literals;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+TEST(ConfigTest, ReadsEveryKindOfValueAndKeepsTheRest) {
+  const auto options =
+      ApplyJson({.name = "base", .version = "7"},
+                R"({"grpc_address": "[::]:1", "grace_period": "1.5s",
+          "max_receive_message_bytes": "8MiB", "max_metadata_bytes": 4096,
+          "reflection": false, "log_level": "warning", "compression": "gzip",
+          "tls": {"certificate_file": "c", "private_key_file": "k"},
+          "keepalive": {"time": "5m"}, "app": {"anything": [1]}})");
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->name, "base");
+  EXPECT_EQ(options->version, "7");
+  EXPECT_EQ(options->grpc_address, "[::]:1");
+  EXPECT_EQ(options->grace_period, 1500ms);
+  EXPECT_EQ(options->max_receive_message_bytes, 8u << 20);
+  EXPECT_EQ(options->max_metadata_bytes, 4096u);
+  EXPECT_FALSE(options->reflection);
+  EXPECT_EQ(options->log_level, LogLevel::kWarning);
+  EXPECT_EQ(options->compression, Compression::kGzip);
+  ASSERT_TRUE(options->tls.has_value());
+  EXPECT_EQ(options->tls->private_key_file, "k");
+  EXPECT_EQ(options->keepalive.time, 5min);
+  EXPECT_EQ(options->keepalive.timeout, KeepaliveOptions().timeout);
+}
+
+TEST(ConfigTest, NamesAnUnknownMemberAtAnyDepth) {
+  EXPECT_THAT(ApplyJson({}, R"({"grpc_adress": "x"})"),
+              AllOf(StatusIs(kInvalid),
+                    MessageIs(HasSubstr("unknown option grpc_adress"))));
+  EXPECT_THAT(ApplyJson({}, R"({"tls": {"cert": "x"}})"),
+              MessageIs(HasSubstr("unknown option tls.cert")));
+  EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_TLS__CERT", "x"}}),
+              MessageIs(HasSubstr("unknown option GRPCCOMMON_TLS__CERT")));
+}
+
+TEST(ConfigTest, NamesAValueOfTheWrongKind) {
+  const auto refused = [](const std::string& json, const std::string& text) {
+    EXPECT_THAT(ApplyJson({}, json),
+                AllOf(StatusIs(kInvalid), MessageIs(HasSubstr(text))))
+        << json;
+  };
+  refused(R"({"grace_period": 30})", "grace_period must be a duration");
+  refused(R"({"grace_period": "30"})", "grace_period must be a duration");
+  refused(R"({"grace_period": "30 parsecs"})", "grace_period");
+  refused(R"({"grace_period": "1e999s"})", "grace_period");
+  refused(R"({"name": 3})", "name must be a text");
+  refused(R"({"reflection": "maybe"})", "reflection must be true or false");
+  refused(R"({"max_metadata_bytes": -1})", "max_metadata_bytes");
+  refused(R"({"max_metadata_bytes": 1.5})", "max_metadata_bytes");
+  refused(R"({"max_sync_threads": 1e12})", "max_sync_threads");
+  refused(R"({"tls": "on"})", "tls must be an object");
+  refused(R"({"log_level": "loud"})", "log_level");
+  refused(R"({"compression": "zip"})", "compression");
+}
+
+TEST(ConfigTest, RefusesWhatIsNotOneJsonObject) {
+  EXPECT_THAT(ApplyJson({}, ""), StatusIs(kInvalid));
+  EXPECT_THAT(ApplyJson({}, "{"), StatusIs(kInvalid));
+  EXPECT_THAT(ApplyJson({}, "[]"), StatusIs(kInvalid));
+  EXPECT_THAT(ApplyJson({}, R"({"name": "a", "name": "b"})"),
+              MessageIs(HasSubstr("\"name\" twice")));
+}
+
+TEST(ConfigTest, EnvironmentVariablesSayTheSame) {
+  const auto options = ApplyEnvironment(
+      {.name = "base"}, {{"GRPCCOMMON_GRPC_ADDRESS", "0.0.0.0:1"},
+                         {"GRPCCOMMON_DRAIN_DELAY", "0s"},
+                         {"GRPCCOMMON_REFLECTION", "false"},
+                         {"GRPCCOMMON_MAX_METADATA_BYTES", "32KiB"},
+                         {"GRPCCOMMON_TLS__CERTIFICATE_FILE", "c"},
+                         {"GRPCCOMMON_APP_ANYTHING", "1"},
+                         {"GRPCCOMMON_CONFIG", "/nowhere"},
+                         {"PATH", "/bin"}});
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->grpc_address, "0.0.0.0:1");
+  EXPECT_EQ(options->drain_delay, 0s);
+  EXPECT_FALSE(options->reflection);
+  EXPECT_EQ(options->max_metadata_bytes, 32u << 10);
+  EXPECT_EQ(options->tls->certificate_file, "c");
+}
+
+TEST(ConfigTest, AVariableForAnObjectAndOneInItAreRefused) {
+  EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_TLS", "x"},
+                                    {"GRPCCOMMON_TLS__CERTIFICATE_FILE", "c"}}),
+              StatusIs(kInvalid));
+}
+
+}  // namespace
+}  // namespace grpccommon
