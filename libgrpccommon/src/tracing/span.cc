@@ -11,17 +11,26 @@
 namespace grpccommon {
 namespace {
 
-std::string CleanText(std::string_view text) {
+// Most texts are short and ASCII, and are kept as they are.
+bool NeedsCleaning(std::string_view text) {
+  return text.size() > kMaxSpanTextBytes ||
+         std::any_of(text.begin(), text.end(), [](char c) {
+           return static_cast<unsigned char>(c) >= 0x80;
+         });
+}
+
+std::string CleanText(std::string text) {
+  if (!NeedsCleaning(text)) return text;
   const std::string repaired =
       RepairUtf8(TruncateUtf8(text, kMaxSpanTextBytes));
   return std::string(TruncateUtf8(repaired, kMaxSpanTextBytes));
 }
 
-SpanAttribute Clean(std::string_view name, AttributeValue value) {
+SpanAttribute Clean(std::string name, AttributeValue value) {
   if (std::string* const text = std::get_if<std::string>(&value)) {
-    *text = CleanText(*text);
+    *text = CleanText(std::move(*text));
   }
-  return {CleanText(name), std::move(value)};
+  return {CleanText(std::move(name)), std::move(value)};
 }
 
 }  // namespace
@@ -50,7 +59,9 @@ Span::Span(TraceContext context) : context_(std::move(context)) {}
 Span::Span(SpanData data, Clock::TimePoint started_at,
            BatchSpanProcessor& processor, const Clock& clock)
     : context_(data.context) {
-  data.name = CleanText(data.name);
+  data.name = CleanText(std::move(data.name));
+  // What a call's span has, and some room for its handler.
+  data.attributes.reserve(16);
   state_ =
       std::make_unique<State>(std::move(data), started_at, processor, clock);
 }
@@ -76,7 +87,7 @@ bool Span::recording() const {
 
 void Span::SetAttribute(std::string_view name, AttributeValue value) {
   if (state_ == nullptr) return;
-  SpanAttribute attribute = Clean(name, std::move(value));
+  SpanAttribute attribute = Clean(std::string(name), std::move(value));
   const MutexLock lock(state_->mutex);
   if (state_->ended) return;
   std::vector<SpanAttribute>& attributes = state_->data.attributes;
@@ -96,7 +107,7 @@ void Span::AddEvent(std::string_view name,
                     std::initializer_list<SpanAttribute> attributes) {
   if (state_ == nullptr) return;
   SpanEvent event;
-  event.name = CleanText(name);
+  event.name = CleanText(std::string(name));
   for (const SpanAttribute& attribute : attributes) {
     event.attributes.push_back(Clean(attribute.name, attribute.value));
   }
@@ -121,7 +132,7 @@ void Span::SetStatus(SpanStatus status, std::string_view message) {
   if (state_->ended) return;
   state_->data.status = status;
   state_->data.status_message =
-      status == SpanStatus::kError ? CleanText(message) : "";
+      status == SpanStatus::kError ? CleanText(std::string(message)) : "";
 }
 
 void Span::End() {

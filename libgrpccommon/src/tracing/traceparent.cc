@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <utility>
 
 namespace grpccommon {
 namespace {
@@ -11,22 +12,33 @@ namespace {
 constexpr std::size_t kMaxStateBytes = 512;
 constexpr std::size_t kMaxStateMembers = 32;
 
-// The value of a lower-case hexadecimal digit, else -1.
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
+// The value of each lower-case hexadecimal digit, -1 of other characters.
+constexpr std::array<std::int8_t, 256> kHexDigits = [] {
+  std::array<std::int8_t, 256> digits{};
+  digits.fill(-1);
+  for (std::int8_t i = 0; i < 10; ++i) digits['0' + i] = i;
+  for (std::int8_t i = 0; i < 6; ++i) digits['a' + i] = 10 + i;
+  return digits;
+}();
+
+// The number that the first 16 or fewer characters of `text` write; a character
+// that is no digit makes `seen` negative. Numbers, because bytes that were just
+// stored one by one are slow to be looked at together.
+std::uint64_t ReadHex(std::string_view text, int& seen) {
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const int high = kHexDigits[static_cast<std::uint8_t>(text[i])];
+    const int low = kHexDigits[static_cast<std::uint8_t>(text[i + 1])];
+    seen |= high | low;
+    number = number << 8 | static_cast<std::uint8_t>(high * 16 + low);
+  }
+  return number;
 }
 
-template <std::size_t size>
-bool ParseHex(std::string_view text, std::array<std::uint8_t, size>& out) {
-  for (std::size_t i = 0; i < size; ++i) {
-    const int high = HexDigit(text[2 * i]);
-    const int low = HexDigit(text[2 * i + 1]);
-    if (high < 0 || low < 0) return false;
-    out[i] = static_cast<std::uint8_t>(high << 4 | low);
+void StoreBigEndian(std::uint64_t number, std::uint8_t* out) {
+  for (int i = 0; i < 8; ++i) {
+    out[i] = static_cast<std::uint8_t>(number >> (56 - 8 * i));
   }
-  return true;
 }
 
 void AppendHex(std::span<const std::uint8_t> bytes, std::string& out) {
@@ -81,20 +93,25 @@ std::optional<TraceContext> ParseTraceParent(std::string_view text) {
       text[52] != '-') {
     return std::nullopt;
   }
-  std::array<std::uint8_t, 1> version;
-  std::array<std::uint8_t, 1> flags;
-  TraceContext context;
-  if (!ParseHex(text, version) || version[0] == 0xff ||
-      !ParseHex(text.substr(3), context.trace_id) ||
-      !ParseHex(text.substr(36), context.span_id) ||
-      !ParseHex(text.substr(53), flags) || !context.valid()) {
+  int seen = 0;
+  const std::uint64_t version = ReadHex(text.substr(0, 2), seen);
+  const std::uint64_t trace_high = ReadHex(text.substr(3, 16), seen);
+  const std::uint64_t trace_low = ReadHex(text.substr(19, 16), seen);
+  const std::uint64_t span = ReadHex(text.substr(36, 16), seen);
+  const std::uint64_t flags = ReadHex(text.substr(53, 2), seen);
+  if (seen < 0 || version == 0xff || (trace_high | trace_low) == 0 ||
+      span == 0) {
     return std::nullopt;
   }
   if (text.size() > kTraceParentLength &&
-      (version[0] == 0 || text[kTraceParentLength] != '-')) {
+      (version == 0 || text[kTraceParentLength] != '-')) {
     return std::nullopt;
   }
-  context.sampled = (flags[0] & 1) != 0;
+  std::optional<TraceContext> context(std::in_place);
+  StoreBigEndian(trace_high, context->trace_id.data());
+  StoreBigEndian(trace_low, context->trace_id.data() + 8);
+  StoreBigEndian(span, context->span_id.data());
+  context->sampled = (flags & 1) != 0;
   return context;
 }
 

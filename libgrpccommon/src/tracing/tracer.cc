@@ -15,12 +15,13 @@ namespace {
 // Random bytes, not all zero, for that is not an id.
 template <typename Id>
 void MakeId(Id& id) {
-  do {
-    for (std::size_t at = 0; at < id.size(); at += sizeof(std::uint64_t)) {
-      const std::uint64_t bits = RandomBits();
-      std::memcpy(id.data() + at, &bits, sizeof bits);
-    }
-  } while (id == Id{});
+  for (std::size_t at = 0; at < id.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t bits;
+    do {
+      bits = RandomBits();
+    } while (bits == 0);
+    std::memcpy(id.data() + at, &bits, sizeof bits);
+  }
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ bool Tracer::Sample(const TraceContext& context) const {
 
 TraceContext Tracer::Continue(const TraceContext& caller) const {
   TraceContext context;
-  if (caller.valid()) {
+  const bool has_caller = caller.valid();
+  if (has_caller) {
     context.trace_id = caller.trace_id;
     context.parent_span_id = caller.span_id;
     context.state = caller.state;

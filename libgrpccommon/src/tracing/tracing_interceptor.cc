@@ -18,12 +18,11 @@ namespace {
 // place.
 struct CallSpan {
   Span span;
+  std::int64_t received = 0;
+  std::int64_t sent = 0;
 };
 
-Span* FindSpan(const ServerCall& call) {
-  CallSpan* const found = call.values().Get<CallSpan>();
-  return found != nullptr ? &found->span : nullptr;
-}
+CallSpan* Find(const ServerCall& call) { return call.values().Get<CallSpan>(); }
 
 // Where the caller stands; not valid if it does not say, or not well.
 TraceContext ReadCaller(const ServerCall& call) {
@@ -46,7 +45,7 @@ TraceContext ReadCaller(const ServerCall& call) {
     }
   });
   if (parents != 1) return {};
-  if (IsTraceState(state)) caller->state = std::move(state);
+  if (has_state && IsTraceState(state)) caller->state = std::move(state);
   return *std::move(caller);
 }
 
@@ -83,13 +82,9 @@ void DescribePeer(const ServerCall& call, Span& span) {
   }
 }
 
-void AddMessageEvent(const ServerCall& call, const char* type,
-                     std::uint64_t number) {
-  Span* const span = FindSpan(call);
-  if (span == nullptr) return;
-  span->AddEvent("rpc.message",
-                 {{"rpc.message.type", type},
-                  {"rpc.message.id", static_cast<std::int64_t>(number)}});
+void AddMessageEvent(Span& span, const char* type, std::int64_t number) {
+  span.AddEvent("rpc.message",
+                {{"rpc.message.type", type}, {"rpc.message.id", number}});
 }
 
 }  // namespace
@@ -123,41 +118,46 @@ absl::Status TracingInterceptor::OnStart(ServerCall& call) {
   }
   span.SetAttribute("grpccommon.request_id", std::string(call.request_id()));
   DescribePeer(call, span);
-  call.values().Set(CallSpan{std::move(span)});
+  call.values().Set(CallSpan{.span = std::move(span)});
   return absl::OkStatus();
 }
 
 absl::Status TracingInterceptor::OnReceived(
     ServerCall& call, const google::protobuf::Message* /*message*/) {
-  AddMessageEvent(call, "RECEIVED", call.messages_received());
+  if (CallSpan* const found = Find(call)) {
+    AddMessageEvent(found->span, "RECEIVED", ++found->received);
+  }
   return absl::OkStatus();
 }
 
 void TracingInterceptor::OnSent(ServerCall& call,
                                 const google::protobuf::Message* /*message*/) {
-  AddMessageEvent(call, "SENT", call.messages_sent());
+  if (CallSpan* const found = Find(call)) {
+    AddMessageEvent(found->span, "SENT", ++found->sent);
+  }
 }
 
 void TracingInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
   if (!call.trace().sampled) return;
-  Span* const span = FindSpan(call);
-  if (span == nullptr) return;
-  span->SetAttribute("rpc.grpc.status_code", std::int64_t{status.error_code()});
-  if (!call.exception().empty()) span->RecordException(call.exception());
+  CallSpan* const found = Find(call);
+  if (found == nullptr) return;
+  Span& span = found->span;
+  span.SetAttribute("rpc.grpc.status_code", std::int64_t{status.error_code()});
+  if (!call.exception().empty()) span.RecordException(call.exception());
   if (call.refused_by() != nullptr) {
-    span->SetAttribute("grpccommon.refused_by",
-                       std::string(call.refused_by()->name()));
+    span.SetAttribute("grpccommon.refused_by",
+                      std::string(call.refused_by()->name()));
   }
   if (IsServerFault(status.error_code())) {
-    span->SetStatus(SpanStatus::kError, status.error_message());
+    span.SetStatus(SpanStatus::kError, status.error_message());
   }
-  span->End();
+  span.End();
 }
 
 Span& SpanOf(const ServerCall& call) {
   static auto* const nothing = new Span();
-  Span* const span = FindSpan(call);
-  return span != nullptr ? *span : *nothing;
+  CallSpan* const found = Find(call);
+  return found != nullptr ? found->span : *nothing;
 }
 
 }  // namespace grpccommon
