@@ -135,7 +135,7 @@ class FetchedKeySource : public KeySource {
 
   absl::Status Apply(std::string& body) {
     // The same keys again do not make every cached token be verified again.
-    if (body == body_) return absl::OkStatus();
+    if (!body_.empty() && body == body_) return absl::OkStatus();
     absl::StatusOr<JwkSet> keys = JwkSet::Parse(body);
     if (!keys.ok()) return keys.status();
     for (const std::string& note : keys->skipped()) {
