@@ -4,14 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
-#include <cstdlib>
+#include <cstdint>
 #include <limits>
-#include <new>
 #include <string>
 #include <vector>
 
+#include "benchmarks/count_allocations.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "google/protobuf/dynamic_message.h"
 #include "google/protobuf/text_format.h"
@@ -21,23 +20,6 @@
 #include "grpccommon/v1/options.pb.h"
 #include "validate/proto2_rules.pb.h"
 #include "validate/rules.pb.h"
-
-namespace {
-
-std::atomic<int> allocations{0};
-
-}  // namespace
-
-// Counted, since a valid message is to be checked without any. The pair is
-// complete, so that sanitizers see matching kinds.
-void* operator new(std::size_t size) {
-  ++allocations;
-  void* const memory = std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace grpccommon {
 namespace {
@@ -461,11 +443,11 @@ TEST(ValidatorTest, ChecksAValidMessageWithoutAllocation) {
       "items { sku: 'a' price: 3 } items { sku: 'b' } tags: ['x', 'y']");
   const Numbers number = Parse<Numbers>("small: 1 share: 0.5 ratio: 0.05");
   ASSERT_TRUE(strings->Validate(text).ok());  // RE2 builds its automaton here
-  const int before = allocations;
+  const std::uint64_t before = thread_allocations;
   const bool valid = strings->Validate(text).ok() &&
                      lists->Validate(list).ok() &&
                      numbers->Validate(number).ok();
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(thread_allocations - before, 0u);
   EXPECT_TRUE(valid);
 }
 
