@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts the calls of operator new by the thread that asks. Include it in one
-// source file of a program.
+// source file of a program. Under a sanitizer, which brings operators of its own,
+// nothing is counted.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GRPCCOMMON_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define GRPCCOMMON_SANITIZED 1
+#endif
+#endif
+
 namespace grpccommon {
+
+#ifdef GRPCCOMMON_SANITIZED
+inline constexpr bool kCountsAllocations = false;
+#else
+inline constexpr bool kCountsAllocations = true;
+#endif
 
 inline thread_local std::uint64_t thread_allocations = 0;
 
 }  // namespace grpccommon
 
+#ifndef GRPCCOMMON_SANITIZED
 // noinline, or gcc sees malloc's memory go to delete and takes offence.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++grpccommon::thread_allocations;
@@ -25,3 +41,4 @@ inline thread_local std::uint64_t thread_allocations = 0;
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
 }
+#endif
