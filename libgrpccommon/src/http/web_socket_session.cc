@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/string_view.h"
+#include "grpccommon/base/utf8.h"
 #include "http/utf8.h"
 
 namespace grpccommon::internal {
@@ -41,16 +42,6 @@ absl::Status Gone() {
 bool IsCloseCode(std::uint16_t code) {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
          (code >= 3000 && code <= 4999);
-}
-
-// Never cuts a character of UTF-8 in two.
-std::string_view CutReason(std::string_view reason) {
-  if (reason.size() <= kMaxReasonBytes) return reason;
-  std::size_t end = kMaxReasonBytes;
-  while (end > 0 && (static_cast<std::uint8_t>(reason[end]) & 0xC0) == 0x80) {
-    --end;
-  }
-  return reason.substr(0, end);
 }
 
 void AppendBigEndian(std::string& out, std::uint64_t value, int bytes) {
@@ -107,11 +98,11 @@ class Handle : public WebSocket {
   }
 
   void Close(std::uint16_t code, std::string_view reason) override {
-    session_->Run([session = session_,
-                   code = IsCloseCode(code) ? code : kInternalError,
-                   reason = std::string(CutReason(reason))] {
-      session->BeginClose(code, reason);
-    });
+    session_->Run(
+        [session = session_, code = IsCloseCode(code) ? code : kInternalError,
+         reason = std::string(TruncateUtf8(reason, kMaxReasonBytes))] {
+          session->BeginClose(code, reason);
+        });
   }
 
  private:
