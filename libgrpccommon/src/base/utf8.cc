@@ -42,11 +42,17 @@ std::size_t Utf8CharacterSize(std::string_view text) {
 std::string RepairUtf8(std::string_view text) {
   std::string repaired;
   repaired.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t size = Utf8CharacterSize(text);
-    repaired.append(size != 0 ? text.substr(0, size) : kReplacementCharacter);
-    text.remove_prefix(size != 0 ? size : 1);
+  std::size_t copied = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    if (const std::size_t size = Utf8CharacterSize(text.substr(at))) {
+      at += size;
+      continue;
+    }
+    repaired.append(text.substr(copied, at - copied));
+    repaired.append(kReplacementCharacter);
+    copied = ++at;
   }
+  repaired.append(text.substr(copied));
   return repaired;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "grpccommon/log/logger.h"
 #include "log/json_text.h"
@@ -62,19 +63,26 @@ void WriteSecond(std::chrono::sys_seconds second, char* out) {
 void WriteTime(Clock::WallTime time, char* out) {
   // The calendar is worked out once a second in each thread.
   struct Rendered {
-    std::chrono::sys_seconds second{std::chrono::seconds::min()};
+    std::int64_t second = std::numeric_limits<std::int64_t>::min();
     char text[kSecondSize];
   };
   static thread_local Rendered rendered;
-  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  // Not std::chrono::floor, which overflows at the first second there is.
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const std::int64_t nanoseconds = time.time_since_epoch().count();
+  std::int64_t second = nanoseconds / kSecond;
+  std::int64_t rest = nanoseconds % kSecond;
+  if (rest < 0) {
+    --second;
+    rest += kSecond;
+  }
   if (second != rendered.second) {
-    WriteSecond(second, rendered.text);
+    WriteSecond(std::chrono::sys_seconds(std::chrono::seconds(second)),
+                rendered.text);
     rendered.second = second;
   }
   std::memcpy(out, rendered.text, kSecondSize);
-  auto microseconds = static_cast<unsigned>(
-      std::chrono::duration_cast<std::chrono::microseconds>(time - second)
-          .count());
+  auto microseconds = static_cast<unsigned>(rest / 1000);
   out[kSecondSize] = '.';
   for (std::size_t digit = 6; digit > 0; --digit) {
     out[kSecondSize + digit] = static_cast<char>('0' + microseconds % 10);

@@ -8,8 +8,8 @@
 #include <map>
 #include <tuple>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
@@ -17,9 +17,15 @@
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/utf8.h"
 #include "status/type_url.h"
+#include "status/wire.h"
 
 namespace grpccommon {
 namespace {
+
+using internal::AppendBytesField;
+using internal::AppendBytesHeader;
+using internal::AppendVarintField;
+using internal::BytesFieldSize;
 
 // The order in which details are sent: what programs act on comes before what
 // people read, so that it is the latter that a full header loses.
@@ -54,13 +60,14 @@ struct Detail {
   std::string type_url;
   std::size_t rank;
   int repeat = 1;
-  std::string value;
+  absl::Cord value;
 };
+using Details = absl::InlinedVector<Detail, 4>;
 
 // Sorted, since absl::Status visits its payloads in an order of its own that
 // changes from one status to the next.
-std::vector<Detail> SortedDetails(const absl::Status& status) {
-  std::vector<Detail> details;
+Details SortedDetails(const absl::Status& status) {
+  Details details;
   status.ForEachPayload(
       [&details](absl::string_view key, const absl::Cord& payload) {
         Detail& detail = details.emplace_back();
@@ -73,7 +80,7 @@ std::vector<Detail> SortedDetails(const absl::Status& status) {
           std::from_chars(key.data() + mark + 1, key.data() + key.size(),
                           detail.repeat);
         }
-        detail.value = std::string(payload);
+        detail.value = payload;
       });
   std::sort(details.begin(), details.end(), [](const auto& a, const auto& b) {
     return std::tie(a.rank, a.type_url, a.repeat) <
@@ -83,7 +90,7 @@ std::vector<Detail> SortedDetails(const absl::Status& status) {
 }
 
 // What gRPC's percent-encoding of `grpc-message` makes of a byte.
-std::size_t EncodedSize(unsigned char byte) {
+std::size_t EncodedSize(char byte) {
   return byte >= 0x20 && byte <= 0x7e && byte != '%' ? 1 : 3;
 }
 
@@ -95,7 +102,7 @@ std::string FitMessage(std::string_view message) {
     const std::size_t size = Utf8CharacterSize(message);
     const std::string_view character =
         size != 0 ? message.substr(0, size) : kReplacementCharacter;
-    for (const unsigned char byte : character) encoded += EncodedSize(byte);
+    for (const char byte : character) encoded += EncodedSize(byte);
     if (encoded > kMaxMessageBytes) break;
     fit.append(character);
     message.remove_prefix(size != 0 ? size : 1);
@@ -103,49 +110,16 @@ std::string FitMessage(std::string_view message) {
   return fit;
 }
 
-// google.rpc.Status is written by hand, without building the message first:
-// refusals are on the hot path of an overloaded server.
-enum : char {
-  kStatusCode = (1 << 3) | 0,
-  kStatusMessage = (2 << 3) | 2,
-  kStatusDetails = (3 << 3) | 2,
-  kAnyTypeUrl = (1 << 3) | 2,
-  kAnyValue = (2 << 3) | 2,
-};
-
-std::size_t VarintSize(std::uint64_t value) {
-  std::size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
-std::size_t BytesFieldSize(std::size_t size) {
-  return 1 + VarintSize(size) + size;
-}
-
 std::size_t AnySize(const Detail& detail) {
   return BytesFieldSize(detail.type_url.size()) +
          BytesFieldSize(detail.value.size());
 }
 
-void AppendVarint(std::uint64_t value, std::string& out) {
-  for (; value >= 0x80; value >>= 7) {
-    out.push_back(static_cast<char>(value | 0x80));
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-void AppendBytesField(char tag, std::string_view bytes, std::string& out) {
-  out.push_back(tag);
-  AppendVarint(bytes.size(), out);
-  out.append(bytes);
-}
-
 // Keeps as many of the broken rules as fit into `max_bytes`, for their number
 // is the caller's choice; false if not even one does.
-bool ShortenBadRequest(std::size_t max_bytes, std::string& value) {
+bool ShortenBadRequest(std::size_t max_bytes, absl::Cord& value) {
   google::rpc::BadRequest bad_request;
-  if (!bad_request.ParseFromString(value)) return false;
+  if (!bad_request.ParseFromString(std::string(value))) return false;
   std::size_t size = 0;
   int kept = 0;
   for (const auto& violation : bad_request.field_violations()) {
@@ -157,16 +131,17 @@ bool ShortenBadRequest(std::size_t max_bytes, std::string& value) {
   auto& violations = *bad_request.mutable_field_violations();
   violations.DeleteSubrange(kept, violations.size() - kept);
   bad_request.DiscardUnknownFields();
-  value = bad_request.SerializeAsString();
+  value = absl::Cord(bad_request.SerializeAsString());
   return value.size() <= max_bytes;
 }
 
+// A google.rpc.Status.
 std::string SerializeDetails(absl::StatusCode code, std::string_view message,
-                             std::vector<Detail> details) {
+                             Details& details) {
   std::string out;
-  out.push_back(kStatusCode);
-  AppendVarint(static_cast<std::uint64_t>(code), out);
-  AppendBytesField(kStatusMessage, message, out);
+  out.reserve(512);
+  AppendVarintField(1, static_cast<std::uint64_t>(code), out);
+  AppendBytesField(2, message, out);
   for (Detail& detail : details) {
     const auto fits = [&out, &detail] {
       return out.size() + BytesFieldSize(AnySize(detail)) <= kMaxDetailsBytes;
@@ -185,10 +160,12 @@ std::string SerializeDetails(absl::StatusCode code, std::string_view message,
         continue;
       }
     }
-    out.push_back(kStatusDetails);
-    AppendVarint(AnySize(detail), out);
-    AppendBytesField(kAnyTypeUrl, detail.type_url, out);
-    AppendBytesField(kAnyValue, detail.value, out);
+    AppendBytesHeader(3, AnySize(detail), out);
+    AppendBytesField(1, detail.type_url, out);
+    AppendBytesHeader(2, detail.value.size(), out);
+    for (const absl::string_view chunk : detail.value.Chunks()) {
+      out.append(chunk.data(), chunk.size());
+    }
   }
   return out;
 }
@@ -198,11 +175,10 @@ std::string SerializeDetails(absl::StatusCode code, std::string_view message,
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   std::string message = FitMessage(ToStd(status.message()));
-  std::vector<Detail> details = SortedDetails(status);
+  Details details = SortedDetails(status);
   const auto code = static_cast<grpc::StatusCode>(status.code());
   if (details.empty()) return grpc::Status(code, std::move(message));
-  std::string serialized =
-      SerializeDetails(status.code(), message, std::move(details));
+  std::string serialized = SerializeDetails(status.code(), message, details);
   return grpc::Status(code, std::move(message), std::move(serialized));
 }
 

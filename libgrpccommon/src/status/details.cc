@@ -2,7 +2,7 @@
 #include "grpccommon/status/details.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstdint>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -11,12 +11,28 @@
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/utf8.h"
 #include "status/type_url.h"
+#include "status/wire.h"
 
 namespace grpccommon {
 namespace {
 
+using internal::AppendBytesField;
+using internal::AppendVarintField;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
+
+// A field of type string.
+void AppendText(int number, std::string_view text, std::string& out) {
+  AppendBytesField(number, RepairUtf8(text), out);
+}
+
+// Attaches a detail that is serialised already.
+template <typename Detail>
+void SetDetail(absl::Status& status, std::string_view serialized) {
+  static const std::string* const type_url =
+      new std::string(internal::TypeUrl(*Detail::descriptor()));
+  status.SetPayload(*type_url, absl::Cord(ToAbsl(serialized)));
+}
 
 absl::Status WithOwnReason(absl::StatusCode code, std::string_view reason,
                            std::string_view message) {
@@ -39,13 +55,16 @@ bool GetDetail(const absl::Status& status, google::protobuf::Message& detail) {
 
 absl::Status WithReason(absl::Status status, std::string_view reason,
                         std::string_view domain, ReasonMetadata metadata) {
-  google::rpc::ErrorInfo info;
-  info.set_reason(RepairUtf8(reason));
-  info.set_domain(RepairUtf8(domain));
+  std::string info;
+  AppendText(1, reason, info);
+  AppendText(2, domain, info);
   for (const auto& [key, value] : metadata) {
-    (*info.mutable_metadata())[RepairUtf8(key)] = RepairUtf8(value);
+    std::string entry;
+    AppendText(1, key, entry);
+    AppendText(2, value, entry);
+    AppendBytesField(3, entry, info);
   }
-  AddDetail(status, info);
+  SetDetail<google::rpc::ErrorInfo>(status, info);
   return status;
 }
 
@@ -57,11 +76,13 @@ std::string ReasonOf(const absl::Status& status) {
 absl::Status WithRetryDelay(absl::Status status, nanoseconds delay) {
   delay = std::max(delay, nanoseconds::zero());
   const seconds whole = std::chrono::duration_cast<seconds>(delay);
-  google::rpc::RetryInfo info;
-  info.mutable_retry_delay()->set_seconds(whole.count());
-  info.mutable_retry_delay()->set_nanos(
-      static_cast<std::int32_t>((delay - whole).count()));
-  AddDetail(status, info);
+  std::string duration;
+  AppendVarintField(1, static_cast<std::uint64_t>(whole.count()), duration);
+  AppendVarintField(2, static_cast<std::uint64_t>((delay - whole).count()),
+                    duration);
+  std::string info;
+  AppendBytesField(1, duration, info);
+  SetDetail<google::rpc::RetryInfo>(status, info);
   return status;
 }
 
@@ -79,11 +100,12 @@ std::optional<nanoseconds> RetryDelayOf(const absl::Status& status) {
 }
 
 absl::Status InvalidFields(const std::vector<FieldViolation>& violations) {
-  google::rpc::BadRequest bad_request;
+  std::string bad_request;
   for (const FieldViolation& violation : violations) {
-    auto& added = *bad_request.add_field_violations();
-    added.set_field(RepairUtf8(violation.field));
-    added.set_description(RepairUtf8(violation.description));
+    std::string entry;
+    AppendText(1, violation.field, entry);
+    AppendText(2, violation.description, entry);
+    AppendBytesField(1, entry, bad_request);
   }
   std::string message = "the request is not valid";
   if (!violations.empty()) {
@@ -95,7 +117,7 @@ absl::Status InvalidFields(const std::vector<FieldViolation>& violations) {
   }
   absl::Status status = WithOwnReason(absl::StatusCode::kInvalidArgument,
                                       "INVALID_FIELDS", message);
-  AddDetail(status, bad_request);
+  SetDetail<google::rpc::BadRequest>(status, bad_request);
   return status;
 }
 
@@ -111,14 +133,15 @@ absl::Status PermissionDenied(std::string_view reason,
 
 absl::Status Exhausted(std::string_view reason, std::string_view subject,
                        std::string_view message, nanoseconds retry_delay) {
-  google::rpc::QuotaFailure failure;
-  auto& violation = *failure.add_violations();
-  violation.set_subject(RepairUtf8(subject));
-  violation.set_description(RepairUtf8(message));
+  std::string violation;
+  AppendText(1, subject, violation);
+  AppendText(2, message, violation);
+  std::string failure;
+  AppendBytesField(1, violation, failure);
   absl::Status status = WithRetryDelay(
       WithOwnReason(absl::StatusCode::kResourceExhausted, reason, message),
       retry_delay);
-  AddDetail(status, failure);
+  SetDetail<google::rpc::QuotaFailure>(status, failure);
   return status;
 }
 
@@ -130,13 +153,13 @@ absl::Status Overloaded(std::string_view reason, std::string_view message,
 }
 
 absl::Status NotFound(std::string_view type, std::string_view name) {
-  google::rpc::ResourceInfo info;
-  info.set_resource_type(RepairUtf8(type));
-  info.set_resource_name(RepairUtf8(name));
+  std::string info;
+  AppendText(1, type, info);
+  AppendText(2, name, info);
   absl::Status status = WithOwnReason(
       absl::StatusCode::kNotFound, "NOT_FOUND",
       absl::StrCat(ToAbsl(type), " \"", ToAbsl(name), "\" was not found"));
-  AddDetail(status, info);
+  SetDetail<google::rpc::ResourceInfo>(status, info);
   return status;
 }
 
