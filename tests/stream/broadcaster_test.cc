@@ -79,6 +79,28 @@ TEST_F(BroadcasterTest, SendsWhatTheFilterWants) {
   EXPECT_THAT(all.Numbers(), ElementsAre(1, 2));
 }
 
+TEST_F(BroadcasterTest, FiltersMayLookAtWhatIsNotInTheMessage) {
+  Broadcaster<Item, std::string> broadcaster;
+  down_ = [&](grpc::CallbackServerContext& context) {
+    const auto writer = Writer::Create(context);
+    EXPECT_TRUE(broadcaster
+                    .Subscribe(writer, [](const std::string& owner) {
+                      return owner == "ada";
+                    })
+                    .ok());
+    subscribed_.Set(true);
+    return writer->reactor();
+  };
+  grpc::ClientContext context;
+  const auto reader = stub_->Down(&context, Item());
+  subscribed_.Get();
+  const auto message = std::make_shared<const Item>(MakeItem(1));
+  EXPECT_EQ(broadcaster.Publish(message, "bob"), 0u);
+  EXPECT_EQ(broadcaster.Publish(message, "ada"), 1u);
+  broadcaster.Close(absl::UnavailableError(""));
+  EXPECT_THAT(ReadAll(*reader), SizeIs(1));
+}
+
 TEST_F(BroadcasterTest, SharesOneMessageAmongAll) {
   const Watcher a = Watch();
   const Watcher b = Watch();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -30,14 +31,17 @@ struct BroadcasterOptions {
 /// Thread-safe. All watchers get the messages in one order, that in which
 /// `Publish` was called. `Publish` costs a queue operation for each watcher,
 /// and a call into gRPC for each one that is idle.
-template <typename Message>
+///
+/// Filters look at a `Subject`, where what they need is not in the message
+/// itself.
+template <typename Message, typename Subject = Message>
 class Broadcaster {
  public:
   using Writer = StreamWriter<Message>;
   /// Runs on the publisher's thread, under a lock: quick, and not calling the
   /// broadcaster. The same holds for the `key` of the writer's options. What it
   /// throws ends that watcher's stream with INTERNAL.
-  using Filter = std::function<bool(const Message&)>;
+  using Filter = std::function<bool(const Subject&)>;
 
   explicit Broadcaster(BroadcasterOptions options = {})
       : state_(std::make_shared<State>()), options_(options) {}
@@ -78,9 +82,10 @@ class Broadcaster {
   /// Stops sending to a stream, which goes on.
   void Unsubscribe(const Writer& writer) { state_->Remove(&writer); }
 
-  /// Queues a message for every watcher that wants it, and returns for how many
-  /// it did.
-  std::size_t Publish(std::shared_ptr<const Message> message) {
+  /// Queues a message for every watcher whose filter wants its subject, and
+  /// returns for how many it did. `subject` is not kept.
+  std::size_t Publish(std::shared_ptr<const Message> message,
+                      const Subject& subject) {
     std::vector<std::pair<std::shared_ptr<Writer>, Step>> steps;
     std::vector<Watcher> removed;  // die without the lock
     std::size_t taken = 0;
@@ -89,7 +94,7 @@ class Broadcaster {
       for (std::size_t i = 0; i < state_->watchers.size();) {
         const Watcher& watcher = state_->watchers[i];
         Step step;
-        absl::Status status = Offer(watcher, message, step, taken);
+        absl::Status status = Offer(watcher, message, subject, step, taken);
         if (step.kind != Step::Kind::kNone) {
           steps.emplace_back(watcher.writer, std::move(step));
         }
@@ -104,7 +109,12 @@ class Broadcaster {
     for (auto& [writer, step] : steps) writer->Perform(std::move(step));
     return taken;
   }
-  std::size_t Publish(Message message) {
+  std::size_t Publish(std::shared_ptr<const Message> message) requires
+      std::same_as<Message, Subject> {
+    const Message& subject = *message;
+    return Publish(std::move(message), subject);
+  }
+  std::size_t Publish(Message message) requires std::same_as<Message, Subject> {
     return Publish(std::make_shared<const Message>(std::move(message)));
   }
 
@@ -163,9 +173,10 @@ class Broadcaster {
 
   static absl::Status Offer(const Watcher& watcher,
                             const std::shared_ptr<const Message>& message,
-                            Step& step, std::size_t& taken) {
+                            const Subject& subject, Step& step,
+                            std::size_t& taken) {
     try {
-      if (watcher.filter != nullptr && !watcher.filter(*message)) {
+      if (watcher.filter != nullptr && !watcher.filter(subject)) {
         return absl::OkStatus();
       }
     } catch (...) {

@@ -69,7 +69,9 @@ class StreamReader
   }
 
   /// Answers the call and reads no further. Thread-safe; only the first
-  /// `Finish` counts.
+  /// `Finish` counts. Before OnEnd an answer suits clients only that read while
+  /// they write: gRPC's synchronous client, when its write waits for flow
+  /// control, hears of an early error, but not of an early answer.
   void Finish(Response response) {
     bool send;
     {

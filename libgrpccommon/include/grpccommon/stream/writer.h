@@ -17,7 +17,7 @@
 
 namespace grpccommon {
 
-template <typename Message>
+template <typename Message, typename Subject>
 class Broadcaster;
 
 /// Sends a server stream from any thread, through a bounded queue:
@@ -107,7 +107,8 @@ class StreamWriter final
   using internal::StreamSender<Response>::closed;
 
  private:
-  friend class Broadcaster<Response>;
+  template <typename Message, typename Subject>
+  friend class Broadcaster;
   using Base = grpc::ServerWriteReactor<Response>;
 
   void StartSend(const Response* message, grpc::WriteOptions options) override {

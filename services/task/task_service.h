@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpccommon/base/clock.h"
+#include "grpccommon/validate/validator.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+#include "services/task/store_queue.h"
+#include "services/task/task_watch.h"
+#include "taskservice/task_service.grpc.pb.h"
+
+namespace platform::task {
+
+/// Who calls, and so which tasks they may see.
+using ScopeOf =
+    std::function<absl::StatusOr<Scope>(const grpc::CallbackServerContext&)>;
+
+/// The principal that the call's chain has proven; role "admin" sees all.
+/// Errors: kUnauthenticated without one, whatever the chain let through.
+absl::StatusOr<Scope> ScopeOfPrincipal(
+    const grpc::CallbackServerContext& context);
+
+struct TaskServiceOptions {
+  /// Events that wait for a watcher before it is told that it is too slow.
+  std::size_t watch_queue = 512;
+  std::size_t max_watchers = 10'000;
+  /// What one bulk creation may answer with, in bytes: clients take no larger
+  /// message by default.
+  std::size_t max_bulk_bytes = 3 << 20;
+  ScopeOf scope_of = ScopeOfPrincipal;
+};
+
+/// taskservice.TaskService: translates, asks the store, translates back.
+class TaskService final : public taskservice::TaskService::CallbackService {
+ public:
+  /// `store` and `clock` are borrowed and must outlive the service.
+  /// Errors: kInternal if the contract makes no sense.
+  static absl::StatusOr<std::unique_ptr<TaskService>> Create(
+      StoreQueue& store, TaskServiceOptions options = {},
+      const grpccommon::Clock& clock = grpccommon::SteadyClock());
+  ~TaskService() override;
+
+  /// Ends all watches with UNAVAILABLE, so that the server can drain.
+  void EndWatches();
+
+  /// Watches that get changes as they come.
+  std::size_t watchers() const { return broadcaster_.watchers(); }
+
+  grpc::ServerUnaryReactor* CreateTask(
+      grpc::CallbackServerContext* context,
+      const taskservice::CreateTaskRequest* request,
+      taskservice::Task* response) override;
+  grpc::ServerUnaryReactor* GetTask(grpc::CallbackServerContext* context,
+                                    const taskservice::GetTaskRequest* request,
+                                    taskservice::Task* response) override;
+  grpc::ServerUnaryReactor* UpdateTask(
+      grpc::CallbackServerContext* context,
+      const taskservice::UpdateTaskRequest* request,
+      taskservice::Task* response) override;
+  grpc::ServerUnaryReactor* DeleteTask(
+      grpc::CallbackServerContext* context,
+      const taskservice::DeleteTaskRequest* request,
+      google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* ListTasks(
+      grpc::CallbackServerContext* context,
+      const taskservice::ListTasksRequest* request,
+      taskservice::ListTasksResponse* response) override;
+  grpc::ServerWriteReactor<taskservice::TaskEvent>* WatchTasks(
+      grpc::CallbackServerContext* context,
+      const taskservice::WatchTasksRequest* request) override;
+  grpc::ServerReadReactor<taskservice::CreateTaskRequest>* BulkCreateTasks(
+      grpc::CallbackServerContext* context,
+      taskservice::BulkCreateResponse* response) override;
+  grpc::ServerBidiReactor<taskservice::TaskCommand, taskservice::TaskResult>*
+  ProcessTaskStream(grpc::CallbackServerContext* context) override;
+
+ private:
+  class BulkCreation;
+  class CommandStream;
+
+  TaskService(StoreQueue& store, TaskServiceOptions options,
+              const grpccommon::Clock& clock,
+              std::unique_ptr<grpccommon::Validator> create_rules,
+              std::unique_ptr<grpccommon::Validator> command_rules);
+
+  template <typename Result>
+  grpc::ServerUnaryReactor* Read(
+      grpc::CallbackServerContext& context,
+      std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> read,
+      std::function<void(Result)> answer);
+  template <typename Result>
+  grpc::ServerUnaryReactor* Write(
+      grpc::CallbackServerContext& context,
+      std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> write,
+      std::function<void(Result)> answer);
+
+  /// Tells the watchers; on the store's writing thread only, in the order of
+  /// the changes.
+  void Publish(const Change& change);
+
+  StoreQueue& store_;
+  const TaskServiceOptions options_;
+  const grpccommon::Clock& clock_;
+  const std::unique_ptr<grpccommon::Validator> create_rules_;
+  const std::unique_ptr<grpccommon::Validator> command_rules_;
+  TaskBroadcaster broadcaster_;
+};
+
+}  // namespace platform::task
