@@ -105,6 +105,14 @@ TEST_F(MetricsRegistryTest, ExposesTheVersionsItWasBuiltWith) {
                   "\"\\} 1\n"));
 }
 
+TEST_F(MetricsRegistryTest, ExposesWhatRunsHere) {
+  const MetricsRegistry registry(
+      {.service = "greeter", .service_version = "1.2\xFF"});
+  EXPECT_THAT(
+      registry.Expose(),
+      HasSubstr(",service=\"greeter\",service_version=\"1.2\uFFFD\"} 1\n"));
+}
+
 TEST_F(MetricsRegistryTest, AFamilyWithoutChildrenIsNotExposed) {
   ASSERT_TRUE(
       registry_

@@ -91,7 +91,7 @@ absl::Status CheckMetric(const FamilyOptions& options, MetricType type) {
   return absl::OkStatus();
 }
 
-prometheus::MetricFamily BuildInfo() {
+prometheus::MetricFamily BuildInfo(const MetricsRegistryOptions& options) {
   const int protobuf = GOOGLE_PROTOBUF_VERSION;
   prometheus::MetricFamily family;
   family.name = "grpccommon_build_info";
@@ -104,6 +104,13 @@ prometheus::MetricFamily BuildInfo() {
                    absl::StrCat(protobuf / 1000000, ".", protobuf / 1000 % 1000,
                                 ".", protobuf % 1000)},
                   {"compiler", __VERSION__}};
+  if (!options.service.empty()) {
+    metric.label.push_back({"service", RepairUtf8(options.service)});
+  }
+  if (!options.service_version.empty()) {
+    metric.label.push_back(
+        {"service_version", RepairUtf8(options.service_version)});
+  }
   metric.gauge.value = 1;
   return family;
 }
@@ -391,7 +398,7 @@ struct MetricsRegistry::Impl {
   const MetricsRegistryOptions options;
   internal::CellArena arena;
   CounterFamily* overflow = nullptr;
-  const prometheus::MetricFamily build_info = BuildInfo();
+  const prometheus::MetricFamily build_info = BuildInfo(options);
 
   Mutex mutex;
   // Sources stay until the registry goes, so their parts but for the callbacks

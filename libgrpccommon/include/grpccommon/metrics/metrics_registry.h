@@ -26,6 +26,9 @@ inline constexpr std::string_view kMetricsContentType =
 struct MetricsRegistryOptions {
   /// Expose `process_…`: CPU, memory, file descriptors, threads, start time.
   bool process_metrics = true;
+  /// What runs here, as labels of `grpccommon_build_info`; left out if empty.
+  std::string service;
+  std::string service_version;
   /// Is told, once for each cause, of values that had to be left out.
   Logger logger;
 };
