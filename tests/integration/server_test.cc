@@ -7,6 +7,8 @@
 #include <grpc/grpc.h>
 #include <grpc/support/alloc.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -383,6 +385,113 @@ TEST_F(ServerTest, HooksRunInReverseAndInTheirPhase) {
   EXPECT_THAT(seen,
               ::testing::ElementsAre("b draining", "a draining", "c stopping"));
   EXPECT_EQ(log_->LinesWhere("msg", "server phase").size(), 4u);
+}
+
+grpc::health::v1::HealthCheckResponse::ServingStatus Health(
+    const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  grpc::health::v1::HealthCheckResponse response;
+  const grpc::Status status = grpc::health::v1::Health::NewStub(channel)->Check(
+      &context, request, &response);
+  return status.ok() ? response.status()
+                     : grpc::health::v1::HealthCheckResponse::SERVICE_UNKNOWN;
+}
+
+// The status line of an answer to a GET, and its body.
+std::pair<std::string, std::string> Get(int port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    close(fd);
+    return {"no connection", ""};
+  }
+  const std::string request = "GET " + path +
+                              " HTTP/1.1\r\nhost: test\r\n"
+                              "connection: close\r\n\r\n";
+  EXPECT_EQ(write(fd, request.data(), request.size()),
+            static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t count = 0; (count = read(fd, buffer, sizeof buffer)) > 0;) {
+    answer.append(buffer, static_cast<std::size_t>(count));
+  }
+  close(fd);
+  return {answer.substr(0, answer.find('\r')),
+          answer.substr(std::min(answer.size(), answer.find("\r\n\r\n") + 4))};
+}
+
+TEST_F(ServerTest, HealthFollowsTheServersLife) {
+  std::promise<void> draining;
+  std::promise<void> checked;
+  auto server =
+      *Create({.grpc_address = "127.0.0.1:0", .http_address = "127.0.0.1:0"});
+  server->OnDrain([&] {
+    draining.set_value();
+    checked.get_future().wait();
+  });
+  ASSERT_THAT(server->Start(), IsOk());
+  const auto channel = Plaintext(server->grpc_port());
+  using grpc::health::v1::HealthCheckResponse;
+  for (const char* service : {"", "echo.v1.EchoService"}) {
+    EXPECT_EQ(Health(channel, service), HealthCheckResponse::SERVING);
+  }
+  EXPECT_EQ(Health(channel, "no.such.Service"),
+            HealthCheckResponse::SERVICE_UNKNOWN);
+  EXPECT_THAT(Get(server->http_port(), "/healthz/ready").first,
+              HasSubstr("200"));
+
+  // A watch sees the end coming, and does not keep the server from it.
+  grpc::ClientContext context;
+  auto watch = grpc::health::v1::Health::NewStub(channel)->Watch(
+      &context, grpc::health::v1::HealthCheckRequest());
+  HealthCheckResponse seen;
+  ASSERT_TRUE(watch->Read(&seen));
+  EXPECT_EQ(seen.status(), HealthCheckResponse::SERVING);
+  std::thread stopping([&] { server->Shutdown(0s, 1h); });
+  draining.get_future().wait();
+  ASSERT_TRUE(watch->Read(&seen));
+  EXPECT_EQ(seen.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_THAT(Get(server->http_port(), "/healthz/ready").first,
+              HasSubstr("503"));
+  EXPECT_THAT(Get(server->http_port(), "/healthz/live").first,
+              HasSubstr("200"));
+  checked.set_value();
+  stopping.join();
+  EXPECT_FALSE(watch->Read(&seen));
+  EXPECT_THAT(watch->Finish(), StatusIs(grpc::StatusCode::UNAVAILABLE));
+}
+
+TEST_F(ServerTest, TheHttpPortShowsMetricsAndVersion) {
+  auto server = *Create({.version = "1.2.3",
+                         .grpc_address = "127.0.0.1:0",
+                         .http_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  ASSERT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
+  EXPECT_THAT(
+      Get(server->http_port(), "/version").second,
+      AllOf(HasSubstr("\"version\":\"1.2.3\""), HasSubstr("\"grpc\":\"")));
+  EXPECT_THAT(Get(server->http_port(), "/metrics").second,
+              AllOf(HasSubstr("grpc_server_handled_total"),
+                    HasSubstr("grpccommon_build_info"),
+                    HasSubstr("process_resident_memory_bytes")));
+  server->Shutdown(0s, 0s);
+  EXPECT_EQ(Get(server->http_port(), "/version").first, "no connection");
+}
+
+TEST_F(ServerTest, AnHttpPortInUseStopsTheStart) {
+  auto first =
+      *Create({.grpc_address = "127.0.0.1:0", .http_address = "127.0.0.1:0"});
+  ASSERT_THAT(first->Start(), IsOk());
+  const std::string address = "127.0.0.1:" + std::to_string(first->http_port());
+  auto second =
+      *Create({.grpc_address = "127.0.0.1:0", .http_address = address});
+  EXPECT_THAT(second->Start(), AllOf(StatusIs(absl::StatusCode::kUnavailable),
+                                     MessageIs(HasSubstr(address))));
 }
 
 // Runs a server in a process of its own, whose end can be watched.

@@ -140,6 +140,7 @@ void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("drain_delay", options.drain_delay);
   visit("grace_period", options.grace_period);
   visit("stuck_timeout", options.stuck_timeout);
+  visit("max_health_watches", options.max_health_watches);
   visit("reflection", options.reflection);
   visit("channelz", options.channelz);
   visit.Nested("log", options.log);

@@ -22,6 +22,11 @@
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/base/string_view.h"
+#include "grpccommon/health/health_registry.h"
+#include "grpccommon/health/health_service.h"
+#include "grpccommon/http/http_server.h"
+#include "grpccommon/http/operations.h"
+#include "grpccommon/http/router.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/ext/channelz_service_plugin.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
@@ -29,6 +34,8 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "grpcpp/version_info.h"
+#include "nlohmann/json.hpp"
 #include "server/call_path.h"
 #include "server/concerns.h"
 #include "server/reflection_service.h"
@@ -243,6 +250,9 @@ struct Server::Impl {
         call_path(clock, logger) {}
 
   absl::Status Listen();
+  absl::Status ListenHttp();
+  Readiness Ready() const;
+  std::string VersionJson() const;
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
   void ExitIfStuck();
@@ -258,12 +268,16 @@ struct Server::Impl {
   // Interceptors borrow from the concerns, so the path goes first.
   internal::Concerns concerns;
   internal::CallPath call_path;
+  std::unique_ptr<HealthRegistry> health;
+  std::unique_ptr<HealthService> health_service;
+  Router http_routes;
   std::vector<grpc::Service*> unguarded;
   std::unique_ptr<grpc::Service> reflection;
   std::unique_ptr<internal::TlsFiles> tls;
   std::vector<std::function<void()>> on_drain;
   std::vector<std::function<void()>> on_stopped;
   std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<HttpServer> http_server;
   int grpc_port = 0;
   int plaintext_port = 0;
 
@@ -295,6 +309,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
     if (!tls.ok()) return tls.status();
     impl->tls = *std::move(tls);
   }
+  absl::StatusOr<std::unique_ptr<HealthRegistry>> health =
+      HealthRegistry::Create({.max_watches = impl->options.max_health_watches});
+  if (!health.ok()) return health.status();
+  impl->health = *std::move(health);
+  impl->health_service = std::make_unique<HealthService>(*impl->health);
   if (absl::Status status = impl->concerns.Install(impl->options, impl->logger,
                                                    clock, impl->call_path);
       !status.ok()) {
@@ -361,6 +380,8 @@ absl::Status Server::Impl::Listen() {
   if (call_path.generic_service() != nullptr) {
     builder.RegisterCallbackGenericService(call_path.generic_service());
   }
+  // A probe has no credentials, and what it asks for is nobody's secret.
+  builder.RegisterService(&health_service->service());
   for (grpc::Service* service : unguarded) builder.RegisterService(service);
   if (options.reflection) {
     std::vector<std::string> names = call_path.service_names();
@@ -392,6 +413,37 @@ absl::Status Server::Impl::Listen() {
   return absl::InternalError("gRPC could not start the server; see its log");
 }
 
+Readiness Server::Impl::Ready() const {
+  Readiness readiness;
+  readiness.ready = health->Get("") == ServingStatus::kServing;
+  if (options.readiness_checks) readiness.checks = options.readiness_checks();
+  return readiness;
+}
+
+std::string Server::Impl::VersionJson() const {
+  return nlohmann::json{{"name", options.name},
+                        {"version", options.version},
+                        {"grpc", GRPC_CPP_VERSION_STRING},
+                        {"grpccommon", GRPCCOMMON_VERSION}}
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+absl::Status Server::Impl::ListenHttp() {
+  if (options.http_address.empty()) return absl::OkStatus();
+  absl::Status status = AddOperationsRoutes(
+      http_routes, {.metrics = [this] { return concerns.metrics().Expose(); },
+                    .live = [] { return true; },
+                    .ready = [this] { return Ready(); },
+                    .version = [this] { return VersionJson(); }});
+  if (!status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<HttpServer>> made =
+      HttpServer::Create({.address = options.http_address, .logger = logger},
+                         std::move(http_routes));
+  if (!made.ok()) return made.status();
+  http_server = *std::move(made);
+  return absl::OkStatus();
+}
+
 absl::Status Server::Start() {
   Impl& impl = *impl_;
   {
@@ -407,8 +459,14 @@ absl::Status Server::Start() {
   if (absl::Status status = impl.call_path.Compile(); !status.ok()) {
     return status;
   }
+  if (absl::Status status = impl.ListenHttp(); !status.ok()) return status;
   if (absl::Status status = impl.Listen(); !status.ok()) return status;
+  for (const std::string& service : impl.call_path.service_names()) {
+    impl.health->SetServing(service, ServingStatus::kServing);
+  }
+  impl.health->SetServing("", ServingStatus::kServing);
   impl.EnterPhase(ServerPhase::kServing);
+  if (impl.http_server != nullptr) impl.http_server->Start();
   return absl::OkStatus();
 }
 
@@ -467,10 +525,12 @@ void Server::Impl::ExitIfStuck() {
 
 void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   EnterPhase(ServerPhase::kDraining);
+  health->Shutdown();
   RunInReverse(on_drain);
   if (drain_delay > nanoseconds::zero()) WaitOrHurry(drain_delay);
 
   EnterPhase(ServerPhase::kStopping);
+  health_service->EndWatches();
   // gRPC's Shutdown blocks until every call has ended, and once begun it cannot
   // be hurried; so it runs beside us, and we cancel what outlives the grace.
   std::thread closing([this] {
@@ -498,6 +558,10 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   closing.join();
   concerns.Flush();
   RunInReverse(on_stopped);
+  // Last, so that the end can be watched on it.
+  if (http_server != nullptr) {
+    http_server->Shutdown(SteadyClock().Now() + std::chrono::seconds(1));
+  }
   EnterPhase(ServerPhase::kStopped);
   if (logger.sink() != nullptr) logger.sink()->Flush();
 }
@@ -573,7 +637,9 @@ ServerPhase Server::phase() const {
 
 int Server::grpc_port() const { return impl_->grpc_port; }
 int Server::plaintext_port() const { return impl_->plaintext_port; }
-int Server::http_port() const { return 0; }
+int Server::http_port() const {
+  return impl_->http_server != nullptr ? impl_->http_server->port() : 0;
+}
 std::int64_t Server::running_calls() const {
   return impl_->call_path.running_calls();
 }
@@ -582,6 +648,8 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return impl_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
 
+HealthRegistry& Server::health() { return *impl_->health; }
+Router& Server::http_routes() { return impl_->http_routes; }
 MetricsRegistry& Server::metrics() { return impl_->concerns.metrics(); }
 Tracer* Server::tracer() { return impl_->concerns.tracer(); }
 AccessLog* Server::access_log() { return impl_->concerns.access_log(); }

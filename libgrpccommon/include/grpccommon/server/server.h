@@ -25,7 +25,9 @@ class Service;
 namespace grpccommon {
 
 class AccessLog;
+class HealthRegistry;
 class MetricsRegistry;
+class Router;
 class Scheduler;
 class Tracer;
 
@@ -121,6 +123,11 @@ class GRPCCOMMON_EXPORT Server {
 
   /// For the application's own lines.
   const Logger& logger() const;
+  /// Every service that was added serves from Start to the drain; the owner of
+  /// a dependency that fails can hold services down meanwhile.
+  HealthRegistry& health();
+  /// For its own routes on the HTTP port; before Start.
+  Router& http_routes();
   /// For its own metrics; what is added here is exposed with the server's.
   MetricsRegistry& metrics();
   /// For its own spans; null where tracing is switched off.

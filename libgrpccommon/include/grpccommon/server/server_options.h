@@ -151,6 +151,12 @@ struct ServerOptions {
   /// `Run` ends the process if handlers ignore their cancellation this long.
   std::chrono::nanoseconds stuck_timeout = std::chrono::seconds(10);
 
+  /// Open watches on grpc.health.v1, in [1, 1e6].
+  std::size_t max_health_watches = 1000;
+  /// A JSON array for /healthz/ready, with an object for each check of a
+  /// dependency (DependencyChecks::ReportJson). Thread-safe, must not block.
+  std::function<std::string()> readiness_checks;
+
   /// grpc.reflection v1 and v1alpha.
   bool reflection = true;
   /// grpc.channelz; from then on for every server of the process.
