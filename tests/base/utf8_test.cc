@@ -55,6 +55,15 @@ TEST(Utf8Test, RepairsByteByByteAndLeavesTheRest) {
             "a\uFFFDb\uFFFD\uFFFDc");
 }
 
+TEST(Utf8Test, TellsWellFormedTextFromOther) {
+  EXPECT_TRUE(IsUtf8(""));
+  EXPECT_TRUE(IsUtf8("aé語😀"));
+  EXPECT_FALSE(IsUtf8("a\xff"));
+  EXPECT_FALSE(IsUtf8("\xc0\x80"));
+  EXPECT_FALSE(IsUtf8("\xed\xa0\x80"));
+  EXPECT_FALSE(IsUtf8(std::string_view("語").substr(0, 2)));
+}
+
 TEST(Utf8Test, TruncatesBeforeACharacterThatWouldBeSplit) {
   const std::string text = "aé語😀";  // 1 + 2 + 3 + 4 bytes
   const std::size_t expected[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};

@@ -399,7 +399,10 @@ TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
   const auto recorder = std::make_shared<Recorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
   // Field 1, a string of two bytes that are no UTF-8; then a cut-off field.
-  for (const std::string bytes : {"\x0a\x02\xff\xfe", "\x0a\x7f"}) {
+  for (const auto& [bytes, fault] :
+       {std::pair(std::string("\x0a\x02\xff\xfe"),
+                  "field text is not valid UTF-8"),
+        std::pair(std::string("\x0a\x7f"), "after text")}) {
     const grpc::Slice slice(bytes);
     grpc::ByteBuffer request(&slice, 1);
     grpc::ByteBuffer response;
@@ -411,6 +414,7 @@ TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
             server.channel().get(), method, &context, request, &response);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     EXPECT_EQ(ReasonOf(FromGrpcStatus(status)), "MALFORMED_REQUEST");
+    EXPECT_THAT(status.error_message(), HasSubstr(fault));
   }
   EXPECT_EQ(server.probe().entered, 0);
   EXPECT_EQ(recorder->WaitForCodes(2).size(), 2u);

@@ -24,6 +24,7 @@ using grpc::experimental::InterceptionHookPoints;
 constexpr Clock::Duration kDeadlineSlack = std::chrono::milliseconds(10);
 
 thread_local std::size_t noted_request_bytes = 0;
+thread_local std::string noted_fault;
 
 // Calls into an interceptor; what it throws becomes INTERNAL, and its text goes
 // to the log alone.
@@ -45,7 +46,8 @@ absl::Status Fenced(const ServerCall& call,
 
 }  // namespace
 
-void NoteRequestBytes(std::size_t bytes) { noted_request_bytes = bytes; }
+void NoteRequest(std::size_t bytes) { noted_request_bytes = bytes; }
+void NoteMalformed(std::string why) { noted_fault = std::move(why); }
 
 CallState::~CallState() {
   if (method_ != nullptr && !finished_) {
@@ -145,10 +147,10 @@ void CallState::RefuseMalformed() {
     // Observers cannot admit what nobody can read; their verdict is moot.
     if (step.hooks.start) RunStart(step).IgnoreError();
   }
+  const std::string fault = std::exchange(noted_fault, {});
   Refuse(nullptr,
          WithReason(absl::InvalidArgumentError(
-                        "the request is not a valid message of its type "
-                        "(truncated, or a string field is not UTF-8)"),
+                        fault.empty() ? "the request does not parse" : fault),
                     "MALFORMED_REQUEST", kErrorDomain));
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "call/server_call_driver.h"
@@ -147,8 +148,9 @@ class CallStateFactory
   CallEnvironment& environment_;
 };
 
-/// Bytes of the request that gRPC has handed to a guarded handler's Deserialize
-/// on this thread, for the CallState that gRPC calls next on it.
-void NoteRequestBytes(std::size_t bytes);
+/// What a guarded handler's Deserialize learns of a request, for the CallState
+/// that gRPC calls next on this thread: its size, and why it does not parse.
+void NoteRequest(std::size_t bytes);
+void NoteMalformed(std::string why);
 
 }  // namespace grpccommon::internal

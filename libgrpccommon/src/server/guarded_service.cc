@@ -1,22 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/guarded_service.h"
 
+#include <algorithm>
+#include <array>
 #include <exception>
+#include <string>
 #include <utility>
 
+#include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "grpc/byte_buffer.h"
+#include "grpc/slice.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/grpc_access.h"
+#include "server/malformed_request.h"
 
 namespace grpccommon::internal {
 namespace {
 
 using grpc::internal::MethodHandler;
 using grpc::internal::RpcServiceMethod;
+
+// Holds on to the bytes of a request that its parser is about to release, in
+// case somebody has to be told what is wrong with them. Copies none.
+class KeptBytes {
+ public:
+  explicit KeptBytes(const grpc_byte_buffer* bytes) {
+    if (bytes == nullptr || bytes->type != GRPC_BB_RAW) return;
+    const grpc_slice_buffer& slices = bytes->data.raw.slice_buffer;
+    size_ = slices.length;
+    // Nearly every request is one slice, or two at the seam of a frame.
+    count_ = std::min(slices.count, slices_.size());
+    for (std::size_t i = 0; i < count_; ++i) {
+      slices_[i] = grpc_slice_ref(slices.slices[i]);
+    }
+  }
+  ~KeptBytes() {
+    for (std::size_t i = 0; i < count_; ++i) grpc_slice_unref(slices_[i]);
+  }
+  KeptBytes(const KeptBytes&) = delete;
+  KeptBytes& operator=(const KeptBytes&) = delete;
+
+  std::size_t size() const { return size_; }
+  std::string Flatten() const {
+    std::string flat;
+    for (std::size_t i = 0; i < count_; ++i) {
+      flat.append(
+          reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slices_[i])),
+          GRPC_SLICE_LENGTH(slices_[i]));
+    }
+    return flat;
+  }
+
+ private:
+  std::size_t size_ = 0;
+  std::size_t count_ = 0;
+  std::array<grpc_slice, 4> slices_;
+};
 
 class GuardedHandler : public MethodHandler {
  public:
@@ -40,8 +83,14 @@ class GuardedHandler : public MethodHandler {
 
   void* Deserialize(grpc_call* call, grpc_byte_buffer* bytes,
                     grpc::Status* status, void** data) override {
-    NoteRequestBytes(bytes != nullptr ? grpc_byte_buffer_length(bytes) : 0);
-    return inner_.Deserialize(call, bytes, status, data);
+    const KeptBytes kept(bytes);
+    void* const request = inner_.Deserialize(call, bytes, status, data);
+    NoteRequest(kept.size());
+    if (!status->ok() && method_.method.descriptor != nullptr) {
+      NoteMalformed(ExplainMalformed(*method_.method.descriptor->input_type(),
+                                     kept.Flatten()));
+    }
+    return request;
   }
 
  private:

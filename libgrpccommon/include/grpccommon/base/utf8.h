@@ -17,6 +17,9 @@ inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 /// overlong, no surrogates, nothing above U+10FFFF).
 GRPCCOMMON_EXPORT std::size_t Utf8CharacterSize(std::string_view text);
 
+/// Whether all of `text` is well-formed.
+GRPCCOMMON_EXPORT bool IsUtf8(std::string_view text);
+
 /// Puts U+FFFD in the place of each byte that belongs to no well-formed
 /// character.
 GRPCCOMMON_EXPORT std::string RepairUtf8(std::string_view text);
