@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// The task service as it is deployed: the built program, its whole chain, and
+// what becomes of its data when it is killed.
+#include <fcntl.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "google/rpc/error_details.pb.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/details.h"
+#include "gtest/gtest.h"
+#include "services/task/temp_folder.h"
+#include "taskservice/task_service.grpc.pb.h"
+
+namespace platform::task {
+namespace {
+
+using grpccommon::FromGrpcStatus;
+using taskservice::CreateTaskRequest;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class TaskProcessTest : public ::testing::Test {
+ protected:
+  void TearDown() override { Kill(SIGKILL); }
+
+  // What the development tool prints: a token of the key that the service
+  // trusts.
+  std::string TokenOf(const std::string& arguments) {
+    const std::string command =
+        std::string(DEV_TOKEN) + " " + (folder_ / "") + " " + arguments;
+    FILE* const pipe = popen(command.c_str(), "r");
+    std::string token;
+    for (int c = fgetc(pipe); c != EOF && c != '\n'; c = fgetc(pipe)) {
+      token.push_back(static_cast<char>(c));
+    }
+    EXPECT_EQ(pclose(pipe), 0);
+    return token;
+  }
+
+  void Launch(const std::string& database,
+              std::optional<rlim_t> largest_file = std::nullopt) {
+    const std::vector<std::string> environment = {
+        "GRPCCOMMON_GRPC_ADDRESS=" + Address(),
+        "GRPCCOMMON_HTTP_ADDRESS=",
+        "GRPCCOMMON_AUTH__JWKS_FILE=" + (folder_ / "dev_jwks.json"),
+        "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
+        "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
+        "GRPCCOMMON_DRAIN_DELAY=0s",
+        "GRPCCOMMON_RATE_LIMIT=false",
+        "GRPCCOMMON_APP_DATABASE=" + database};
+    std::vector<char*> variables;
+    for (const std::string& variable : environment) {
+      variables.push_back(const_cast<char*>(variable.c_str()));
+    }
+    variables.push_back(nullptr);
+    char* const arguments[] = {const_cast<char*>(TASK_SERVICE), nullptr};
+    const std::string log = folder_ / "log";
+    child_ = fork();
+    if (child_ == 0) {
+      const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+      dup2(file, STDERR_FILENO);
+      if (largest_file.has_value()) {
+        signal(SIGXFSZ, SIG_IGN);
+        const rlimit limit{*largest_file, *largest_file};
+        setrlimit(RLIMIT_FSIZE, &limit);
+      }
+      execve(TASK_SERVICE, arguments, variables.data());
+      _exit(127);
+    }
+  }
+  void Start(std::optional<rlim_t> largest_file = std::nullopt) {
+    (void)TokenOf("--subject nobody");  // makes the keys
+    Launch(folder_ / "tasks.db", largest_file);
+    channel_ =
+        grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials());
+    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() +
+                                           std::chrono::seconds(30)))
+        << Log();
+    stub_ = taskservice::TaskService::NewStub(channel_);
+  }
+  // Returns the exit code, or minus the signal.
+  int Kill(int signal) {
+    if (child_ <= 0) return 0;
+    kill(child_, signal);
+    return WaitForExit();
+  }
+  int WaitForExit() {
+    int result = 0;
+    EXPECT_EQ(waitpid(child_, &result, 0), child_);
+    child_ = 0;
+    return WIFEXITED(result) ? WEXITSTATUS(result) : -WTERMSIG(result);
+  }
+
+  std::string Address() const { return "unix:" + (folder_ / "socket"); }
+  std::string Log() const {
+    std::ostringstream log;
+    log << std::ifstream(folder_ / "log").rdbuf();
+    return log.str();
+  }
+
+  static std::unique_ptr<grpc::ClientContext> With(const std::string& token) {
+    auto context = std::make_unique<grpc::ClientContext>();
+    context->set_deadline(std::chrono::system_clock::now() +
+                          std::chrono::seconds(60));
+    if (!token.empty()) {
+      context->AddMetadata("authorization", "Bearer " + token);
+    }
+    return context;
+  }
+  absl::Status Create(const CreateTaskRequest& request,
+                      const std::string& token, std::string* id = nullptr) {
+    taskservice::Task task;
+    const grpc::Status status =
+        stub_->CreateTask(With(token).get(), request, &task);
+    if (id != nullptr) *id = task.id();
+    return FromGrpcStatus(status);
+  }
+  std::set<std::string> List(const std::string& token) {
+    std::set<std::string> ids;
+    taskservice::ListTasksRequest request;
+    request.set_page_size(1000);
+    do {
+      taskservice::ListTasksResponse response;
+      const grpc::Status status =
+          stub_->ListTasks(With(token).get(), request, &response);
+      EXPECT_TRUE(status.ok()) << status.error_message();
+      for (const taskservice::Task& task : response.tasks()) {
+        EXPECT_TRUE(ids.insert(task.id()).second);
+      }
+      request.set_page_token(response.next_page_token());
+    } while (!request.page_token().empty());
+    return ids;
+  }
+
+  TempFolder folder_;
+  pid_t child_ = 0;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<taskservice::TaskService::Stub> stub_;
+};
+
+TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenKilled) {
+  const std::string token = TokenOf("--subject ada");
+  std::set<std::string> acknowledged;
+  for (int round = 0; round < 3; ++round) {
+    Start();
+    std::mutex mutex;
+    std::atomic<int> count = 0;
+    std::vector<std::thread> clients;
+    for (int t = 0; t < 4; ++t) {
+      clients.emplace_back([&] {
+        CreateTaskRequest request;
+        request.set_title("task");
+        request.set_description(std::string(1000, 'x'));
+        std::string id;
+        while (Create(request, token, &id).ok()) {
+          const std::lock_guard lock(mutex);
+          acknowledged.insert(id);
+          ++count;
+        }
+      });
+    }
+    while (count < 100) std::this_thread::yield();
+    EXPECT_EQ(Kill(SIGKILL), -SIGKILL);  // in mid-write
+    for (std::thread& client : clients) client.join();
+  }
+  Start();
+  const std::set<std::string> kept = List(token);
+  for (const std::string& id : acknowledged) EXPECT_EQ(kept.count(id), 1u);
+  EXPECT_GE(acknowledged.size(), 300u);
+}
+
+TEST_F(TaskProcessTest, StopsOnASignalAndKeepsItsData) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  CreateTaskRequest request;
+  request.set_title("task");
+  ASSERT_TRUE(Create(request, token).ok());
+  const auto context = With(token);
+  const auto watch =
+      stub_->WatchTasks(context.get(), taskservice::WatchTasksRequest());
+  taskservice::TaskEvent event;
+  ASSERT_TRUE(watch->Read(&event));
+  kill(child_, SIGTERM);
+  EXPECT_FALSE(watch->Read(&event));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(WaitForExit(), 0) << Log();
+  Start();
+  EXPECT_THAT(List(token), SizeIs(1));
+}
+
+TEST_F(TaskProcessTest, LetsInWhomTheContractLetsIn) {
+  const std::string ada = TokenOf("--subject ada");
+  const std::string bob = TokenOf("--subject bob");
+  const std::string admin = TokenOf("--subject root --role admin");
+  Start();
+  CreateTaskRequest request;
+  request.set_title("ada's");
+  EXPECT_EQ(Create(request, "").code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Create(request, ada + "x").code(),
+            absl::StatusCode::kUnauthenticated);
+  std::string id;
+  ASSERT_TRUE(Create(request, ada, &id).ok());
+  taskservice::GetTaskRequest get;
+  get.set_id(id);
+  taskservice::Task task;
+  EXPECT_EQ(stub_->GetTask(With(bob).get(), get, &task).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(stub_->GetTask(With(admin).get(), get, &task).ok());
+  EXPECT_THAT(List(bob), SizeIs(0));
+  EXPECT_THAT(List(admin), SizeIs(1));
+}
+
+// The field that an INVALID_ARGUMENT names first.
+std::string InvalidField(const grpc::Status& grpc_status) {
+  const absl::Status status = FromGrpcStatus(grpc_status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  google::rpc::BadRequest details;
+  if (!grpccommon::GetDetail(status, details)) return "";
+  return details.field_violations(0).field();
+}
+
+TEST_F(TaskProcessTest, RefusesWhatTheContractForbidsAndChangesNothing) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  const auto invalid = [&](auto change) {
+    CreateTaskRequest request;
+    request.set_title("title");
+    change(request);
+    return InvalidField(grpccommon::ToGrpcStatus(Create(request, token)));
+  };
+  EXPECT_EQ(invalid([](auto& r) { r.clear_title(); }), "title");
+  EXPECT_EQ(invalid([](auto& r) { r.set_title(std::string(201, 'x')); }),
+            "title");
+  EXPECT_EQ(invalid([](auto& r) { r.set_title(std::string(1, '\0')); }),
+            "title");
+  EXPECT_EQ(
+      invalid([](auto& r) { r.set_description(std::string(10'001, 'x')); }),
+      "description");
+  EXPECT_EQ(invalid([](auto& r) {
+              r.set_priority(static_cast<taskservice::Priority>(99));
+            }),
+            "priority");
+  EXPECT_EQ(invalid([](auto& r) {
+              for (int i = 0; i < 21; ++i) r.add_labels("x");
+            }),
+            "labels");
+  EXPECT_EQ(invalid([](auto& r) { r.add_labels(std::string(51, 'x')); }),
+            "labels[0]");
+  EXPECT_EQ(invalid([](auto& r) { r.add_labels(""); }), "labels[0]");
+  EXPECT_EQ(invalid([](auto& r) {
+              for (int i = 0; i < 21; ++i) {
+                (*r.mutable_metadata())[std::to_string(i)] = "x";
+              }
+            }),
+            "metadata");
+
+  taskservice::Task task;
+  taskservice::GetTaskRequest get;
+  get.set_id("' OR 1=1 --");
+  EXPECT_EQ(InvalidField(stub_->GetTask(With(token).get(), get, &task)), "id");
+  taskservice::UpdateTaskRequest update;
+  EXPECT_EQ(InvalidField(stub_->UpdateTask(With(token).get(), update, &task)),
+            "id");
+  taskservice::DeleteTaskRequest remove;
+  google::protobuf::Empty nothing;
+  EXPECT_EQ(
+      InvalidField(stub_->DeleteTask(With(token).get(), remove, &nothing)),
+      "id");
+  for (const int size : {-1, 1001}) {
+    taskservice::ListTasksRequest list;
+    list.set_page_size(size);
+    taskservice::ListTasksResponse page;
+    EXPECT_EQ(InvalidField(stub_->ListTasks(With(token).get(), list, &page)),
+              "page_size");
+  }
+  EXPECT_THAT(List(token), SizeIs(0));
+}
+
+TEST_F(TaskProcessTest, CountsTextInCodePoints) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  CreateTaskRequest request;
+  for (int i = 0; i < 200; ++i) *request.mutable_title() += "\xF0\x9F\x98\x80";
+  EXPECT_TRUE(Create(request, token).ok());
+  *request.mutable_title() += "x";
+  EXPECT_EQ(InvalidField(grpccommon::ToGrpcStatus(Create(request, token))),
+            "title");
+}
+
+TEST_F(TaskProcessTest, RefusesTextThatIsNotUtf8) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  // By hand, for protobuf refuses to write it: field 1, three bytes.
+  const std::string bytes = "\x0a\x03x\xff\xfe";
+  grpc::GenericStub generic(channel_);
+  const auto context = With(token);
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  grpc::CompletionQueue queue;
+  const auto call = generic.PrepareUnaryCall(
+      context.get(), "/taskservice.TaskService/CreateTask", request, &queue);
+  call->StartCall();
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(List(token), SizeIs(0));
+}
+
+TEST_F(TaskProcessTest, StreamsSucceedInPartBehindTheChain) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  const auto context = With(token);
+  taskservice::BulkCreateResponse response;
+  const auto writer = stub_->BulkCreateTasks(context.get(), &response);
+  CreateTaskRequest request;
+  writer->Write(request);
+  request.set_title("title");
+  writer->Write(request);
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(response.tasks(), SizeIs(1));
+  ASSERT_THAT(response.errors(), SizeIs(1));
+  EXPECT_THAT(response.errors(0).message(), HasSubstr("title"));
+}
+
+TEST_F(TaskProcessTest, AFullDiskRefusesWritesAndLosesNothing) {
+  const std::string token = TokenOf("--subject ada");
+  Start(/*largest_file=*/300'000);
+  CreateTaskRequest request;
+  request.set_title("task");
+  request.set_description(std::string(9'000, 'x'));
+  std::set<std::string> acknowledged;
+  absl::Status refused;
+  for (std::string id; acknowledged.size() < 1000;) {
+    refused = Create(request, token, &id);
+    if (!refused.ok()) break;
+    acknowledged.insert(id);
+  }
+  EXPECT_THAT(refused.code(),
+              ::testing::AnyOf(absl::StatusCode::kResourceExhausted,
+                               absl::StatusCode::kUnavailable));
+  EXPECT_EQ(List(token), acknowledged);
+  EXPECT_EQ(Kill(SIGTERM), 0) << Log();
+  Start();
+  EXPECT_EQ(List(token), acknowledged);
+  EXPECT_TRUE(Create(request, token).ok());
+}
+
+TEST_F(TaskProcessTest, DoesNotStartWithoutADatabaseThatItCanWrite) {
+  (void)TokenOf("--subject nobody");
+  Launch("/proc/tasks.db");
+  EXPECT_EQ(WaitForExit(), 69);
+  EXPECT_THAT(Log(), HasSubstr("/proc/tasks.db"));
+}
+
+}  // namespace
+}  // namespace platform::task
