@@ -151,7 +151,7 @@ GRPCCOMMON_EXPORT absl::Status CheckBuckets(std::span<const double> buckets);
 ///
 /// Thread-safe. Lives as long as its registry.
 template <typename T>
-class MetricFamily {
+class GRPCCOMMON_EXPORT MetricFamily {
  public:
   /// The family takes the state from its registry.
   explicit MetricFamily(std::unique_ptr<internal::FamilyState<T>> state);
