@@ -501,6 +501,66 @@ TEST_P(StyleTest, OversizedMetadataIsRefusedAndTheServerServesOn) {
   EXPECT_TRUE(serves);
 }
 
+// One method in the callback style, the others synchronous.
+class MixedEcho : public test::EchoService::WithCallbackMethod_Unary<
+                      test::EchoService::Service> {
+ public:
+  std::atomic<int> entered{0};
+
+ private:
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
+                                  const EchoRequest* request,
+                                  EchoResponse* response) override {
+    ++entered;
+    response->set_text("callback " + request->text());
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  grpc::Status ServerStream(grpc::ServerContext*, const EchoRequest* request,
+                            grpc::ServerWriter<EchoResponse>* writer) override {
+    ++entered;
+    EchoResponse response;
+    response.set_text("sync " + request->text());
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+};
+
+TEST(CallPathTest, AServiceThatMixesStylesIsGuardedMethodByMethod) {
+  class Gate : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "gate"; }
+    Stage stage() const override { return Stage::kUser; }
+    absl::Status OnStart(ServerCall&) override {
+      return open ? absl::OkStatus() : PermissionDenied("CLOSED", "closed");
+    }
+    std::atomic<bool> open{false};
+  };
+  const auto gate = std::make_shared<Gate>();
+  MixedEcho service;
+  auto server = *Server::Create({.name = "mixed",
+                                 .drain_delay = 0s,
+                                 .log = {.destination = "/dev/null"}});
+  server->Add<test::EchoService>(service).Use(gate);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = test::EchoService::NewStub(server->InProcessChannel());
+  EchoRequest request;
+  request.set_text("hello");
+  EchoResponse response;
+  for (const bool open : {false, true}) {
+    gate->open = open;
+    grpc::ClientContext unary;
+    EXPECT_EQ(stub->Unary(&unary, request, &response).ok(), open);
+    grpc::ClientContext stream;
+    auto reader = stub->ServerStream(&stream, request);
+    EXPECT_EQ(reader->Read(&response), open);
+    EXPECT_EQ(reader->Finish().ok(), open);
+    EXPECT_EQ(service.entered, open ? 2 : 0);
+  }
+  EXPECT_EQ(response.text(), "sync hello");
+}
+
 TEST(CallPathTest, ACompletionQueueServiceIsRefusedWithTheWayOut) {
   test::EchoService::AsyncService service;
   auto server = *Server::Create(

@@ -263,6 +263,40 @@ TEST_F(ServerTest, AClientThatPingsAtItsFastestIsNotScolded) {
   EXPECT_THAT(Echo(channel), IsOk());
 }
 
+TEST_F(ServerTest, AConnectionIsAskedToCloseAtItsAge) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0",
+                         .connection = {.max_age = 1s, .max_age_grace = 1s}});
+  ASSERT_THAT(server->Start(), IsOk());
+  const auto channel = Plaintext(server->grpc_port());
+  ASSERT_THAT(Echo(channel), IsOk());
+  EXPECT_TRUE(channel->WaitForStateChange(
+      GRPC_CHANNEL_READY, std::chrono::system_clock::now() + 5s));
+  EXPECT_THAT(Echo(channel), IsOk()) << "and a new one takes its place";
+}
+
+TEST_F(ServerTest, RepliesAreCompressedWhenToldTo) {
+  auto server = *Create(
+      {.grpc_address = "127.0.0.1:0", .compression = Compression::kGzip});
+  ASSERT_THAT(server->Start(), IsOk());
+  grpc::ClientContext context;
+  EchoRequest request;
+  request.set_text(std::string(5000, 'x'));
+  EchoResponse response;
+  ASSERT_THAT(EchoService::NewStub(Plaintext(server->grpc_port()))
+                  ->Unary(&context, request, &response),
+              IsOk());
+  EXPECT_EQ(response.text(), request.text());
+}
+
+TEST_F(ServerTest, WhatGrpcItselfLogsGoesToTheServersLog) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  auto second = *Create(
+      {.grpc_address = "127.0.0.1:" + std::to_string(server->grpc_port())});
+  EXPECT_FALSE(second->Start().ok());
+  EXPECT_THAT(log_->text(), HasSubstr("Address already in use"));
+}
+
 std::vector<std::string> ListByReflection(
     const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
   // Both versions of the protocol have the same messages.

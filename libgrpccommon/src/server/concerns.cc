@@ -117,8 +117,10 @@ absl::Status Concerns::InstallObservers(const ServerOptions& options,
                                         const Clock& clock, CallPath& path) {
   metrics_ = options.metrics_registry != nullptr
                  ? options.metrics_registry
-                 : std::make_shared<MetricsRegistry>(
-                       MetricsRegistryOptions{.logger = logger});
+                 : std::make_shared<MetricsRegistry>(MetricsRegistryOptions{
+                       .service = options.name,
+                       .service_version = options.version,
+                       .logger = logger});
   absl::Status status;
   if (options.tracing.has_value()) {
     status.Update(InstallTracing(options, logger, clock, path));

@@ -145,6 +145,7 @@ void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("channelz", options.channelz);
   visit.Nested("log", options.log);
   visit("log_level", options.log_level);
+  visit("capture_grpc_log", options.capture_grpc_log);
 }
 
 }  // namespace grpccommon::internal

@@ -453,6 +453,7 @@ absl::Status Server::Start() {
     }
   }
   if (!impl.setup.ok()) return impl.setup;
+  if (impl.options.capture_grpc_log) InstallGrpcLog(impl.logger);
   if (absl::Status status = impl.CheckCredentials(); !status.ok()) {
     return status;
   }

@@ -181,6 +181,9 @@ struct ServerOptions {
 
   LogSinkOptions log;
   LogLevel log_level = LogLevel::kInfo;
+  /// Sends what gRPC itself logs to the server's log, from Start on and for the
+  /// whole process.
+  bool capture_grpc_log = true;
   /// In place of one made from `log`.
   std::shared_ptr<LogSink> log_sink;
   /// Borrowed; must outlive the server.
