@@ -39,17 +39,16 @@ absl::StatusOr<std::unique_ptr<ConcurrencyLimiter>> ConcurrencyLimiter::Create(
     }
   }
   if (!valid.ok()) return valid;
-  return absl::WrapUnique(
-      new ConcurrencyLimiter(options, std::move(adaptive), limit));
+  return absl::WrapUnique(new ConcurrencyLimiter(options, adaptive, limit));
 }
 
 ConcurrencyLimiter::ConcurrencyLimiter(const ConcurrencyLimiterOptions& options,
-                                       std::optional<Adaptive> adaptive,
+                                       const std::optional<Adaptive>& adaptive,
                                        int limit)
     : normal_share_(options.normal_share),
       sheddable_share_(options.sheddable_share),
-      window_end_ns_(kNoWindow),
-      adaptive_(std::move(adaptive)) {
+      adaptive_(adaptive),
+      window_end_ns_(kNoWindow) {
   SetLimit(limit);
 }
 

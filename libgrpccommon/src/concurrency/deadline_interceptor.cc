@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/concurrency/deadline_interceptor.h"
 
+#include <cmath>
+#include <string>
+
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/check_range.h"
@@ -16,8 +19,8 @@ absl::Status TooLate(std::string_view reason, const std::string& message) {
 
 // "12.3 ms"
 std::string Milliseconds(std::chrono::nanoseconds duration) {
-  return absl::StrCat(static_cast<double>(duration.count() / 100'000) / 10,
-                      " ms");
+  const double tenths = std::round(static_cast<double>(duration.count()) / 1e5);
+  return absl::StrCat(tenths / 10, " ms");
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ class GRPCCOMMON_EXPORT ConcurrencyLimiter {
   };
 
   ConcurrencyLimiter(const ConcurrencyLimiterOptions& options,
-                     std::optional<Adaptive> adaptive, int limit);
+                     const std::optional<Adaptive>& adaptive, int limit);
 
   int LimitOf(CallPriority priority) const {
     return limits_[static_cast<std::size_t>(priority)].load(
@@ -90,18 +90,19 @@ class GRPCCOMMON_EXPORT ConcurrencyLimiter {
   void SetLimit(int limit);
   void CloseWindow(Clock::TimePoint now);
 
+  // Read by every call, written once in a window.
   const double normal_share_;
   const double sheddable_share_;
-  std::array<std::atomic<int>, 3> limits_;  // by class; read by every call
+  std::array<std::atomic<int>, 3> limits_;  // by class
+  // Its algorithm belongs to who holds `update_mutex_`.
+  std::optional<Adaptive> adaptive_;
 
+  // Written by every call, by refused ones, and once in a window: apart.
   alignas(kCacheLineBytes) std::atomic<int> in_flight_{0};
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> rejected_{0};
-
-  // Of an adaptive limit only. The algorithm belongs to who holds the mutex.
   alignas(kCacheLineBytes) std::atomic<std::int64_t> window_end_ns_;
-  std::array<Window, 8> windows_;
   Mutex update_mutex_;
-  std::optional<Adaptive> adaptive_;
+  std::array<Window, 8> windows_;
 };
 
 }  // namespace grpccommon
