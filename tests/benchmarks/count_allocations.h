@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts the calls of operator new by the thread that asks. Include it in one
-// source file of a program. Under a sanitizer, which brings operators of its own,
-// nothing is counted.
+// source file of a program. Under a sanitizer, which brings operators of its
+// own, nothing is counted.
 #pragma once
 
 #include <cstdint>
