@@ -169,7 +169,6 @@ absl::Status Concerns::InstallTracing(const ServerOptions& options,
 
 absl::Status Concerns::InstallProtection(const ServerOptions& options,
                                          const Clock& clock, CallPath& path) {
-  absl::Status status;
   if (options.concurrency.has_value()) {
     absl::StatusOr<std::unique_ptr<ConcurrencyInterceptor>> concurrency =
         ConcurrencyInterceptor::Create(*options.concurrency);
@@ -178,10 +177,13 @@ absl::Status Concerns::InstallProtection(const ServerOptions& options,
     path.Use(concurrency_, {});
   }
   if (options.rate_limit.has_value()) {
-    status.Update(
-        Use(RateLimitInterceptor::Create(*options.rate_limit, clock), path));
+    absl::StatusOr<std::unique_ptr<RateLimitInterceptor>> rate_limit =
+        RateLimitInterceptor::Create(*options.rate_limit, clock);
+    if (!rate_limit.ok()) return rate_limit.status();
+    rate_limit_ = *std::move(rate_limit);
+    path.Use(rate_limit_, {});
   }
-  return status;
+  return absl::OkStatus();
 }
 
 absl::Status Concerns::InstallAuth(const AuthOptions& options,
@@ -224,32 +226,52 @@ absl::Status Concerns::ExposeOwnMetrics(const Logger& logger) {
       status.Update(registration.status());
     }
   };
+  const auto counter = [&](std::string name, std::string help, auto read) {
+    keep(metrics_->AddCallbackCounter(std::move(name), std::move(help), [read] {
+      return static_cast<double>(read());
+    }));
+  };
+  const auto gauge = [&](std::string name, std::string help, auto read) {
+    keep(metrics_->AddCallbackGauge(std::move(name), std::move(help), [read] {
+      return static_cast<double>(read());
+    }));
+  };
   if (logger.sink() != nullptr) {
-    keep(metrics_->AddCallbackCounter(
-        "grpccommon_log_dropped_lines_total",
-        "Log lines that came faster than they could be written.",
-        [sink = logger.sink()] {
-          return static_cast<double>(sink->dropped());
-        }));
+    counter("grpccommon_log_dropped_lines_total",
+            "Log lines that came faster than they could be written.",
+            [sink = logger.sink()] { return sink->dropped(); });
   }
   if (spans_ != nullptr) {
-    keep(metrics_->AddCallbackCounter(
-        "grpccommon_tracing_dropped_spans_total",
-        "Spans that came faster than they could be exported.",
-        [spans = spans_.get()] {
-          return static_cast<double>(spans->dropped());
-        }));
+    BatchSpanProcessor* const spans = spans_.get();
+    counter("grpccommon_tracing_dropped_spans_total",
+            "Spans that came faster than they could be exported.",
+            [spans] { return spans->dropped(); });
+    counter("grpccommon_tracing_failed_spans_total",
+            "Spans that the exporter could not export.",
+            [spans] { return spans->failed(); });
+    counter("grpccommon_tracing_exported_spans_total",
+            "Spans that the exporter took.",
+            [spans] { return spans->exported(); });
   }
   if (concurrency_ != nullptr && concurrency_->server_limiter() != nullptr) {
-    const ConcurrencyLimiter& limiter = *concurrency_->server_limiter();
-    keep(metrics_->AddCallbackGauge(
-        "grpccommon_concurrency_limit",
-        "Calls that the server admits at the same time.",
-        [&limiter] { return static_cast<double>(limiter.limit()); }));
-    keep(metrics_->AddCallbackGauge(
-        "grpccommon_concurrency_in_flight",
-        "Calls that count for the server's limit.",
-        [&limiter] { return static_cast<double>(limiter.in_flight()); }));
+    const ConcurrencyLimiter* const limiter = concurrency_->server_limiter();
+    gauge("grpccommon_concurrency_limit",
+          "Calls that the server admits at the same time.",
+          [limiter] { return limiter->limit(); });
+    gauge("grpccommon_concurrency_in_flight",
+          "Calls that count for the server's limit.",
+          [limiter] { return limiter->in_flight(); });
+    counter("grpccommon_concurrency_rejected_total",
+            "Calls that the server's limit shed.",
+            [limiter] { return limiter->rejected(); });
+  }
+  if (rate_limit_ != nullptr) {
+    const KeyedLimiter* const callers = &rate_limit_->callers();
+    gauge("grpccommon_ratelimit_callers", "Callers that rate limits remember.",
+          [callers] { return callers->keys(); });
+    counter("grpccommon_ratelimit_displaced_callers_total",
+            "Callers forgotten before their time to make room for others.",
+            [callers] { return callers->displaced(); });
   }
   return status;
 }

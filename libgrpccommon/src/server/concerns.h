@@ -10,6 +10,7 @@
 #include "grpccommon/concurrency/concurrency_interceptor.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/metrics/metrics_registry.h"
+#include "grpccommon/ratelimit/rate_limit_interceptor.h"
 #include "grpccommon/server/server_options.h"
 #include "grpccommon/tracing/batch_span_processor.h"
 #include "grpccommon/tracing/tracer.h"
@@ -61,6 +62,7 @@ class Concerns {
   std::unique_ptr<Tracer> tracer_;
   std::shared_ptr<AccessLog> access_log_;
   std::shared_ptr<ConcurrencyInterceptor> concurrency_;
+  std::shared_ptr<RateLimitInterceptor> rate_limit_;
   std::vector<MetricRegistration> own_metrics_;
   bool authenticates_ = false;
 };
