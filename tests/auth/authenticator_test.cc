@@ -171,7 +171,6 @@ TEST_F(AuthenticatorTest, JwtRefusesAMegabyteAtOnce) {
 }
 
 TEST_F(AuthenticatorTest, JwtServesManyThreadsWhileKeysChange) {
-  auto keys = std::make_unique<ChangingKeys>(JwkSet());
   const testing::TemporaryFolder folder;
   const JwtSigner other = *JwtSigner::Generate(JwtAlgorithm::kEdDsa, "other");
   const std::string both =
@@ -188,8 +187,6 @@ TEST_F(AuthenticatorTest, JwtServesManyThreadsWhileKeysChange) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      testing::FakeCall good_call(
-          {.metadata = Bearer(good), .clock = &SteadyClock()});
       while (!done) {
         testing::FakeCall call({.metadata = Bearer(good), .clock = &clock_});
         const Result result = jwt->Authenticate(*call);

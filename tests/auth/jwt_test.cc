@@ -572,6 +572,15 @@ TEST_P(JwtTest, FindsRolesAtAPath) {
   EXPECT_THAT(Verify(Sign(claims))->principal->roles, IsEmpty());
 }
 
+TEST_P(JwtTest, FindsRolesInAClaimNamedByAUrl) {
+  Configure({.roles_claim = "https://shop.example/roles"});
+  json claims = Claims();
+  claims["https://shop.example/roles"] = {"admin"};
+  const absl::StatusOr<VerifiedToken> token = Verify(Sign(claims));
+  ASSERT_THAT(token, IsOk());
+  EXPECT_THAT(token->principal->roles, ElementsAre("admin"));
+}
+
 TEST_P(JwtTest, ErrorsDoNotRepeatTheToken) {
   json claims = Claims();
   claims["iss"] = "marker-issuer";

@@ -330,7 +330,9 @@ absl::StatusOr<std::unique_ptr<JwtVerifier>> JwtVerifier::Create(
 
 JwtVerifier::JwtVerifier(const JwtVerifierOptions& options, KeySource& keys)
     : options_(options),
-      roles_path_(absl::StrSplit(options.roles_claim, '.')),
+      roles_path_(options.roles_claim.find('/') == std::string::npos
+                      ? absl::StrSplit(options.roles_claim, '.')
+                      : std::vector<std::string>{options.roles_claim}),
       keys_(keys) {}
 
 absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,

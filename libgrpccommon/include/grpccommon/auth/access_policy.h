@@ -34,7 +34,7 @@ enum class AccessDecision {
   kCredentialMissing,
   /// Known, but in none of the sets that are let in.
   kRoleMissing,
-  /// Denied by a rule, or nobody is let in.
+  /// Denied by a rule.
   kDenied,
 };
 

@@ -36,8 +36,9 @@ struct JwtVerifierOptions {
   bool require_expiry = true;
   /// In [256, 1 MiB]; a longer token is refused unread.
   std::size_t max_token_bytes = 8192;
-  /// Where the roles are: a claim, or a path to one ("realm_access.roles"). An
-  /// array of strings, or one string separated by spaces.
+  /// Where the roles are: a claim, or a path to one ("realm_access.roles"). A
+  /// name with a slash ("https://shop.example/roles") is one claim, dots and
+  /// all. An array of strings, or one string separated by spaces.
   std::string roles_claim = "roles";
 };
 
@@ -57,7 +58,7 @@ struct VerifiedToken {
 /// `scope` or `scp`, and the other string claims as attributes. A token without
 /// `sub` names nobody and is refused.
 ///
-/// Thread-safe, without a lock.
+/// Thread-safe; takes no lock that two threads share.
 class GRPCCOMMON_EXPORT JwtVerifier {
  public:
   /// `keys` is borrowed and must outlive the verifier.
