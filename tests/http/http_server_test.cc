@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/http/http_server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -593,7 +594,7 @@ TEST_F(HttpServerTest, AcceptsAgainWhenFileDescriptorsAreFree) {
   Start();
   rlimit before = {};
   getrlimit(RLIMIT_NOFILE, &before);
-  const int client_fd = dup(0);
+  const int client_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   close(client_fd);
   // Room for the client's socket, and none for the server's.
   const rlimit tight = {static_cast<rlim_t>(client_fd + 1), before.rlim_max};
