@@ -2,6 +2,7 @@
 #include "services/task/task_store.h"
 
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -447,6 +448,43 @@ TEST_F(TaskStoreTest, ChangesNothingWhenTheDiskIsFull) {
   // The child drew the same random ids after its fork.
   clock_.Advance(1s);
   Create("there is room again");
+}
+
+// A disk that is full rather than a file that may not grow.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::string path) : path_(std::move(path)) {
+    mkdir(path_.c_str(), 0700);
+    mounted_ = mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=512k") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) umount(path_.c_str());
+  }
+  bool mounted() const { return mounted_; }
+
+ private:
+  const std::string path_;
+  bool mounted_;
+};
+
+TEST_F(TaskStoreTest, SaysThatTheDiskIsFull) {
+  const SmallDisk disk(folder_ / "disk");
+  if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount";
+  store_ = *TaskStore::Open({.path = folder_ / "disk/tasks.db"}, clock_);
+  int created = 0;
+  absl::Status status;
+  while (status.ok() && created < 1000) {
+    ASSERT_TRUE(store_->Begin().ok());
+    (void)store_->Create("ada",
+                         {.title = "x", .description = std::string(9000, 'y')});
+    status = store_->Commit();
+    if (status.ok()) ++created;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(ReasonOf(status), "STORE_FULL");
+  EXPECT_GT(created, 0);
+  EXPECT_EQ(*store_->Count(kAda, ""), created);
+  store_.reset();
 }
 
 }  // namespace
