@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // A service and its client in one program, built outside the project: a
-// greeting is served, and a call that the contract keeps for greeters is
-// refused before its handler, by an interceptor of the application's own.
+// greeting is served; a call that the contract keeps for greeters is refused
+// before its handler, and admitted with a token that says the role.
 
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
-#include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "greeter.grpc.pb.h"
+#include "grpccommon/auth/jwt_signer.h"
 #include "grpccommon/call/server_call.h"
-#include "grpccommon/call/server_interceptor.h"
 #include "grpccommon/server/server.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
@@ -54,19 +57,6 @@ class GreeterService final : public greeter::GreeterService::CallbackService {
   std::atomic<int> secrets_said_ = 0;
 };
 
-/// Refuses every call that the contract does not open to everyone.
-class PublicOnly final : public grpccommon::ServerInterceptor {
-  std::string_view name() const override { return "public_only"; }
-  grpccommon::Stage stage() const override { return grpccommon::Stage::kUser; }
-  absl::Status OnStart(grpccommon::ServerCall& call) override {
-    const grpccommon::AccessRule& access = call.method().policy.access;
-    if (access.kind == grpccommon::AccessRule::Kind::kPublic) {
-      return absl::OkStatus();
-    }
-    return absl::PermissionDeniedError("needs role " + access.roles.front());
-  }
-};
-
 void Require(bool condition, std::string_view what) {
   if (condition) return;
   std::cerr << "failed: " << what << '\n';
@@ -76,14 +66,23 @@ void Require(bool condition, std::string_view what) {
 }  // namespace
 
 int main() {
+  const auto signer = grpccommon::JwtSigner::Generate(
+      grpccommon::JwtAlgorithm::kEdDsa, "package");
+  Require(signer.ok(), signer.status().ToString());
+  const std::filesystem::path keys =
+      std::filesystem::temp_directory_path() /
+      ("grpccommon_package_" + std::to_string(getpid()) + ".json");
+  std::ofstream(keys) << *signer->PublicJwks();
+
   GreeterService service;
-  auto server = grpccommon::Server::Create({.name = "greeter"});
+  auto server = grpccommon::Server::Create(
+      {.name = "greeter",
+       .auth = {.jwks_file = keys.string(), .any_audience = true}});
   if (!server.ok()) return grpccommon::ExitWith(server.status());
   (*server)->Add<greeter::GreeterService>(service);
-  (*server)->Use(std::make_shared<PublicOnly>());
-  if (const absl::Status started = (*server)->Start(); !started.ok()) {
-    return grpccommon::ExitWith(started);
-  }
+  const absl::Status started = (*server)->Start();
+  std::filesystem::remove(keys);
+  if (!started.ok()) return grpccommon::ExitWith(started);
   const auto stub =
       greeter::GreeterService::NewStub((*server)->InProcessChannel());
 
@@ -95,13 +94,34 @@ int main() {
   Require(greeted.ok(), greeted.error_message());
   Require(response.greeting() == "Hello, world", response.greeting());
 
+  request.set_name(std::string(21, 'x'));
+  grpc::ClientContext shouting;
+  const absl::Status invalid =
+      grpccommon::FromGrpcStatus(stub->SayHello(&shouting, request, &response));
+  google::rpc::BadRequest fields;
+  Require(absl::IsInvalidArgument(invalid) &&
+              grpccommon::GetDetail(invalid, fields) &&
+              fields.field_violations(0).field() == "name",
+          invalid.ToString());
+
   greeter::SaySecretResponse secret;
-  grpc::ClientContext telling;
+  grpc::ClientContext asking;
   const absl::Status refused = grpccommon::FromGrpcStatus(
-      stub->SaySecret(&telling, greeter::SaySecretRequest(), &secret));
-  Require(absl::IsPermissionDenied(refused), refused.ToString());
+      stub->SaySecret(&asking, greeter::SaySecretRequest(), &secret));
+  Require(absl::IsUnauthenticated(refused), refused.ToString());
   Require(service.secrets_said() == 0, "the refused call reached its handler");
 
+  const auto token =
+      signer->Sign({.subject = "alice",
+                    .expires_at = grpccommon::SteadyClock().WallNow() + 1min,
+                    .roles = {"greeter"}});
+  Require(token.ok(), token.status().ToString());
+  grpc::ClientContext telling;
+  telling.AddMetadata("authorization", "Bearer " + *token);
+  const grpc::Status told =
+      stub->SaySecret(&telling, greeter::SaySecretRequest(), &secret);
+  Require(told.ok() && service.secrets_said() == 1, told.error_message());
+
   (*server)->Shutdown(0s, 0s);
-  std::cout << response.greeting() << '\n';
+  std::cout << "Hello, world\n";
 }

@@ -83,11 +83,11 @@ TEST_F(BroadcasterTest, FiltersMayLookAtWhatIsNotInTheMessage) {
   Broadcaster<Item, std::string> broadcaster;
   down_ = [&](grpc::CallbackServerContext& context) {
     const auto writer = Writer::Create(context);
-    EXPECT_TRUE(broadcaster
-                    .Subscribe(writer, [](const std::string& owner) {
-                      return owner == "ada";
-                    })
-                    .ok());
+    EXPECT_TRUE(
+        broadcaster
+            .Subscribe(writer,
+                       [](const std::string& owner) { return owner == "ada"; })
+            .ok());
     subscribed_.Set(true);
     return writer->reactor();
   };

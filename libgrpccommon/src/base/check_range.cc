@@ -21,9 +21,9 @@ absl::Status CheckRange(std::string_view option, std::chrono::nanoseconds value,
   const auto seconds = [](std::chrono::nanoseconds duration) {
     return std::chrono::duration<double>(duration).count();
   };
-  return absl::InvalidArgumentError(absl::StrCat(
-      ToAbsl(option), " must be in [", seconds(minimum), " s, ",
-      seconds(maximum), " s], got ", seconds(value), " s"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(ToAbsl(option), " must be in [", seconds(minimum), " s, ",
+                   seconds(maximum), " s], got ", seconds(value), " s"));
 }
 
 }  // namespace grpccommon

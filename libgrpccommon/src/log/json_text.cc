@@ -20,7 +20,9 @@ constexpr std::array<bool, 256> kNeedsCare = [] {
   return table;
 }();
 
-inline bool NeedsCare(char c) { return kNeedsCare[static_cast<unsigned char>(c)]; }
+inline bool NeedsCare(char c) {
+  return kNeedsCare[static_cast<unsigned char>(c)];
+}
 
 // The same for eight bytes at once (may err towards true). A subtraction
 // borrows into the high bit of a byte that is smaller than what is taken off,
@@ -98,7 +100,7 @@ std::size_t WriteCarefully(std::string_view text, char*& out) {
 // matter. Where the text is long enough, some bytes before them are written
 // again, which costs less than looking at single bytes.
 inline bool WriteEnd(const char* begin, const char* end, std::size_t count,
-              char*& out) {
+                     char*& out) {
   const auto size = static_cast<std::size_t>(end - begin);
   std::uint64_t bytes = 0;
   if (size >= sizeof bytes) {

@@ -14,7 +14,8 @@ class GRPCCOMMON_EXPORT Clock {
  public:
   using Duration = std::chrono::nanoseconds;
   /// Monotonic: for intervals, limits and deadlines inside the process.
-  using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+  using TimePoint =
+      std::chrono::time_point<std::chrono::steady_clock, Duration>;
   /// Calendar time: for tokens, certificates, logs and traces.
   using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;
 

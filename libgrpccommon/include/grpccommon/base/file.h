@@ -12,8 +12,8 @@
 namespace grpccommon {
 
 /// Reads a whole file of at most `max_bytes`.
-/// Errors: kNotFound, kPermissionDenied, kInvalidArgument (a folder, or larger),
-/// each naming the path.
+/// Errors: kNotFound, kPermissionDenied, kInvalidArgument (a folder, or
+/// larger), each naming the path.
 GRPCCOMMON_EXPORT absl::StatusOr<std::string> ReadFile(
     const std::string& path, std::size_t max_bytes = 16 << 20);
 

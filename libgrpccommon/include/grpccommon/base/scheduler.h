@@ -22,7 +22,8 @@ class GRPCCOMMON_EXPORT Scheduler {
 
   /// Runs `task` once, after `delay`, on the scheduler's thread. Tasks are
   /// short: what blocks hands over to a thread of its own.
-  virtual TaskId RunAfter(Clock::Duration delay, std::function<void()> task) = 0;
+  virtual TaskId RunAfter(Clock::Duration delay,
+                          std::function<void()> task) = 0;
 
   /// Returns true if the task will not run. Returns false if it has run, and
   /// waits for it if it is running on another thread just now; so after

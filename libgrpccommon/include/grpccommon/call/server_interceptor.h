@@ -84,8 +84,8 @@ class GRPCCOMMON_EXPORT ServerInterceptor {
                                   const google::protobuf::Message* message);
 
   /// One message on its way out: of a server stream or, where the handler's
-  /// status is OK, the reply of another call, just before `OnFinish`. Null for a
-  /// generic service.
+  /// status is OK, the reply of another call, just before `OnFinish`. Null for
+  /// a generic service.
   virtual void OnSent(ServerCall& call,
                       const google::protobuf::Message* message);
 
