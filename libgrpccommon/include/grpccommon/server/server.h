@@ -118,7 +118,9 @@ class GRPCCOMMON_EXPORT Server {
   /// Calls in flight.
   std::int64_t running_calls() const;
 
-  /// A channel into this server without a socket, through the same chain.
+  /// A channel into this server without a socket, through the same chain. After
+  /// Start; no call may begin on it once the server is destroyed, which gRPC
+  /// 1.51 answers with a crash.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   /// For the application's own lines.
