@@ -179,15 +179,38 @@ void CallState::Intercept(grpc::experimental::InterceptorBatchMethods* batch) {
             InterceptionHookPoints::POST_RECV_MESSAGE)) {
       Received(*batch);
     }
-    if (batch->QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_STATUS)) {
-      SendStatus(*batch);
-    } else if (batch->QueryInterceptionHookPoint(
-                   InterceptionHookPoints::PRE_SEND_MESSAGE)) {
-      Sent(*batch);
-    }
+    BeforeSend(*batch);
   }
   batch->Proceed();
+}
+
+grpc::internal::Call CallState::Hooked(const grpc::internal::Call& call) {
+  return grpc::internal::Call(call.call(), this, call.cq(),
+                              call.max_receive_message_size(), &info_);
+}
+
+void CallState::PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
+                                 grpc::internal::Call* call) {
+  grpc::internal::InterceptorBatchMethodsImpl batch;
+  if (!DescribeSends(*ops, batch)) {
+    ops->FillOps(call);
+    return;
+  }
+  BeforeSend(batch);
+  grpc::internal::Call without_interceptors(call->call(), this, call->cq(),
+                                            call->max_receive_message_size(),
+                                            nullptr);
+  ops->FillOps(&without_interceptors);
+}
+
+void CallState::BeforeSend(grpc::experimental::InterceptorBatchMethods& batch) {
+  if (batch.QueryInterceptionHookPoint(
+          InterceptionHookPoints::PRE_SEND_STATUS)) {
+    SendStatus(batch);
+  } else if (batch.QueryInterceptionHookPoint(
+                 InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+    Sent(batch);
+  }
 }
 
 void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {

@@ -13,6 +13,8 @@
 #include "grpccommon/base/thread_slot.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/call/server_interceptor.h"
+#include "grpcpp/impl/call.h"
+#include "grpcpp/impl/call_hook.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "server/deadline_watch.h"
 
@@ -78,7 +80,14 @@ struct CallEnvironment {
 /// One call on its way through: the gRPC interceptor that gRPC makes for it,
 /// with the ServerCall inside. The guarded handler runs the start of the chain,
 /// gRPC's hooks run the rest.
-class CallState : public grpc::experimental::Interceptor {
+///
+/// Where gRPC intercepts a batch, it starts a second, empty one when that is
+/// done, so that interceptors could wait: once more through the completion
+/// queue for each message of a stream. Ours never wait before a send, so the
+/// handler gets its call with a hook that runs them there and then sends as if
+/// there were none.
+class CallState : public grpc::experimental::Interceptor,
+                  private grpc::internal::CallHook {
  public:
   CallState(grpc::experimental::ServerRpcInfo& info,
             CallEnvironment& environment)
@@ -106,15 +115,21 @@ class CallState : public grpc::experimental::Interceptor {
     ServerCallDriver::set_exception(call_, text);
   }
 
+  /// The call as the wrapped handler is to have it; refers to this.
+  grpc::internal::Call Hooked(const grpc::internal::Call& call);
+
   ServerCall& call() { return call_; }
 
   // gRPC's hooks.
   void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override;
 
  private:
+  void PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
+                        grpc::internal::Call* call) override;
   void Refuse(const ServerInterceptor* interceptor, const absl::Status& status);
   absl::Status RunStart(const ChainStep& step);
   void Received(grpc::experimental::InterceptorBatchMethods& batch);
+  void BeforeSend(grpc::experimental::InterceptorBatchMethods& batch);
   void Sent(grpc::experimental::InterceptorBatchMethods& batch);
   void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
   void Finish(grpc::Status& status);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/grpc_access.h"
 
+#include <cxxabi.h>
+
 #include <cstddef>
+#include <cstdlib>
+#include <string_view>
+#include <typeinfo>
 
 #include "grpcpp/impl/call_op_set.h"
+#include "grpcpp/impl/codegen/server_callback_handlers.h"
 #include "grpcpp/support/byte_buffer.h"
 
 namespace grpccommon::internal {
@@ -49,6 +55,30 @@ std::ptrdiff_t InterceptionOffset() {
   return offset;
 }
 
+using grpc::internal::CallOpSendInitialMetadata;
+using grpc::internal::CallOpSendMessage;
+using grpc::internal::CallOpServerSendStatus;
+using grpc::internal::CallOpSet;
+using grpc::internal::CallOpSetInterface;
+using grpc::internal::InterceptorBatchMethodsImpl;
+
+// A pointer to a protected member, named through a derived class, may be
+// applied to any object of the base.
+template <typename Op>
+struct Describe : Op {
+  static void To(InterceptorBatchMethodsImpl& methods, Op& op) {
+    (op.*&Describe::SetInterceptionHookPoint)(&methods);
+  }
+};
+
+template <typename... Ops>
+bool DescribeAs(CallOpSetInterface& ops, InterceptorBatchMethodsImpl& methods) {
+  using Set = CallOpSet<CallOpSendInitialMetadata, Ops...>;
+  if (typeid(ops) != typeid(Set)) return false;
+  (Describe<Ops>::To(methods, static_cast<Set&>(ops)), ...);
+  return true;
+}
+
 }  // namespace
 
 const ServiceMethods& MethodsOf(const grpc::Service& service) {
@@ -64,6 +94,41 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
   // interception is over.
   ops->got_message = false;
   ops->*MemberOf(ReadStatusTag()) = false;
+}
+
+bool DescribeSends(CallOpSetInterface& ops,
+                   InterceptorBatchMethodsImpl& methods) {
+  return DescribeAs<CallOpSendMessage, CallOpServerSendStatus>(ops, methods) ||
+         DescribeAs<CallOpSendMessage>(ops, methods) ||
+         DescribeAs<CallOpServerSendStatus>(ops, methods);
+}
+
+bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(typeid(handler).name(), nullptr, nullptr, &status),
+      &std::free);
+  return status == 0 &&
+         std::string_view(name.get())
+             .starts_with("grpc::internal::CallbackUnaryHandler<");
+}
+
+void RefuseCallbackUnary(
+    const grpc::internal::MethodHandler::HandlerParameter& param) {
+  // Stands in for a handler of other types: it hands pointers to the messages
+  // on, and has them destroyed by a virtual function of what holds them.
+  using Handler =
+      grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
+  static Handler* const handler = new Handler(
+      [](grpc::CallbackServerContext* context,
+         const grpc::ByteBuffer* /*request*/, grpc::ByteBuffer* /*response*/) {
+        grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+        reactor->Finish(grpc::Status(grpc::StatusCode::INTERNAL, "refused"));
+        return reactor;
+      });
+  handler->RunHandler(grpc::internal::MethodHandler::HandlerParameter(
+      param.call, param.server_context, param.request, grpc::Status::OK,
+      param.internal_data, param.call_requester));
 }
 
 void DropMessage(grpc::experimental::InterceptorBatchMethods& methods) {

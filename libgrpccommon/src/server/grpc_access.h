@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "grpcpp/impl/call_op_set.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/support/interceptor.h"
@@ -27,6 +28,22 @@ const ServiceMethods& MethodsOf(const grpc::Service& service);
 /// Requires a POST_RECV_MESSAGE hook of a streaming read, that is one without
 /// POST_RECV_INITIAL_METADATA.
 void FailRead(grpc::experimental::InterceptorBatchMethods& methods);
+
+/// Describes to `methods` what `ops` is about to send, as gRPC does for its
+/// interceptors; `methods` may then change it, but not Proceed. False if `ops`
+/// is none of the batches by which handlers send messages and status.
+bool DescribeSends(grpc::internal::CallOpSetInterface& ops,
+                   grpc::internal::InterceptorBatchMethodsImpl& methods);
+
+/// Whether `handler` is the one that gRPC's generated code uses for unary
+/// methods of callback services, whatever the types of its messages.
+bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
+
+/// Ends a call of a handler of that kind with some status other than OK, in the
+/// handler's place. (With a failed request, the handler does so itself, but by
+/// way of another thread.) `param.status` is not looked at.
+void RefuseCallbackUnary(
+    const grpc::internal::MethodHandler::HandlerParameter& param);
 
 /// Drops the message of the batch that `methods` is about, serialised or not.
 /// Requires a PRE_SEND_MESSAGE hook.

@@ -64,14 +64,16 @@ class KeptBytes {
 class GuardedHandler : public MethodHandler {
  public:
   GuardedHandler(MethodHandler& inner, const GuardedMethod& method)
-      : inner_(inner), method_(method) {}
+      : inner_(inner),
+        method_(method),
+        callback_unary_(method.callback && IsCallbackUnaryHandler(inner)) {}
 
   void RunHandler(const HandlerParameter& param) override {
     CallState* const state = CallState::Of(*param.server_context);
     state->Begin(method_, method_.method.path, param.request);
     if (!param.status.ok()) {
       state->RefuseMalformed();
-      Refuse(param);
+      Refuse(*state, param);
       return;
     }
     if (method_.callback) {
@@ -109,12 +111,18 @@ class GuardedHandler : public MethodHandler {
   void Proceed(CallState::Verdict verdict, CallState& state,
                const HandlerParameter& param) {
     switch (verdict) {
-      case CallState::Verdict::kAdmitted:
+      case CallState::Verdict::kAdmitted: {
         ServerCallDriver::set_request(state.call(), nullptr);
-        inner_.RunHandler(param);
+        // A synchronous handler is done with it when it returns, a callback
+        // handler copies it.
+        grpc::internal::Call call = state.Hooked(*param.call);
+        inner_.RunHandler(HandlerParameter(
+            &call, param.server_context, param.request, param.status,
+            param.internal_data, param.call_requester));
         return;
+      }
       case CallState::Verdict::kRefused:
-        Refuse(param);
+        Refuse(state, param);
         return;
       case CallState::Verdict::kWaiting:
         return;
@@ -122,10 +130,17 @@ class GuardedHandler : public MethodHandler {
   }
 
   // The status that the wrapped handler sends here is replaced on its way out.
-  void Refuse(const HandlerParameter& param) {
+  void Refuse(CallState& state, const HandlerParameter& param) {
+    grpc::internal::Call call = state.Hooked(*param.call);
+    if (callback_unary_) {
+      RefuseCallbackUnary(HandlerParameter(
+          &call, param.server_context, param.request, grpc::Status::OK,
+          param.internal_data, param.call_requester));
+      return;
+    }
     if (method_.callback) {
       inner_.RunHandler(
-          HandlerParameter(param.call, param.server_context, param.request,
+          HandlerParameter(&call, param.server_context, param.request,
                            grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
                            param.internal_data, param.call_requester));
       return;
@@ -140,11 +155,14 @@ class GuardedHandler : public MethodHandler {
         static_cast<google::protobuf::Message*>(param.request)->~Message();
       }
     }
-    grpc::internal::UnknownMethodHandler("").RunHandler(param);
+    grpc::internal::UnknownMethodHandler("").RunHandler(
+        HandlerParameter(&call, param.server_context, nullptr, grpc::Status::OK,
+                         param.internal_data, param.call_requester));
   }
 
   MethodHandler& inner_;
   const GuardedMethod& method_;
+  const bool callback_unary_;
 };
 
 // Ends a call of a generic service with a status that CallState replaces.
