@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/report.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "grpcpp/grpcpp.h"
+
+namespace grpccommon::bench {
+namespace {
+
+using nlohmann::json;
+
+std::string Number(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string Signed(double value, int digits) {
+  return (value < 0 ? "" : "+") + Number(value, digits);
+}
+
+// "12 345 678"
+std::string Grouped(double value) {
+  std::string text = Number(value, 0);
+  for (std::size_t at = text.size(); at > 3;) {
+    at -= 3;
+    text.insert(at, " ");
+  }
+  return text;
+}
+
+// Three digits are all that such a figure has.
+std::string Figure(double value) {
+  const double size = value < 0 ? -value : value;
+  if (size >= 1000) return Grouped(value);
+  return Number(value, size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+// In columns, not bytes: "µ" and "…" have several.
+std::size_t Width(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(),
+                    [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
+}
+
+std::string Padded(const std::string& text, std::size_t width, bool right) {
+  const std::string space(width - std::min(width, Width(text)), ' ');
+  return right ? space + text : text + space;
+}
+
+using Row = std::vector<std::string>;
+
+void PrintTable(std::ostream& out, const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  }
+  for (const Row& row : rows) {
+    std::string line = " ";
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += " " + Padded(row[i], widths[i], i > 0) + " ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out << line << '\n';
+  }
+}
+
+json AsJson(const Summary& summary) {
+  return {{"median", summary.median},
+          {"lower_quartile", summary.lower},
+          {"upper_quartile", summary.upper}};
+}
+
+std::string WithSpread(const Summary& summary, int digits) {
+  return Signed(summary.median, digits) + " (" + Signed(summary.lower, digits) +
+         " … " + Signed(summary.upper, digits) + ")";
+}
+
+}  // namespace
+
+void Report::Add(const Contest& contest) {
+  const bool streams = contest.options().load.kind == LoadKind::kList;
+  double Sample::*const rate =
+      streams ? &Sample::messages_per_second : &Sample::calls_per_second;
+  double Sample::*const cpu =
+      streams ? &Sample::cpu_per_message : &Sample::cpu_per_call;
+  const std::string unit = streams ? "message" : "call";
+
+  std::vector<Row> rows = {{contest.options().title, unit + "s/s", "ratio",
+                            "CPU µs/" + unit, "over the first (quartiles)",
+                            "p50 µs", "p99 µs"}};
+  json contestants = json::array();
+  for (std::size_t i = 0; i < contest.contestants().size(); ++i) {
+    const Contestant& contestant = contest.contestants()[i];
+    rows.push_back({"  " + contestant.name, Grouped(contest.Of(i, rate).median),
+                    i == 0 ? "" : Number(contest.Ratio(i, 0, rate).median, 2),
+                    Number(contest.Of(i, cpu).median, 2),
+                    i == 0 ? "" : WithSpread(contest.Difference(i, 0, cpu), 2),
+                    Grouped(contest.Of(i, &Sample::p50).median),
+                    Grouped(contest.Of(i, &Sample::p99).median)});
+    json rounds = json::array();
+    for (const Sample& sample : contest.samples(i)) {
+      rounds.push_back({{"calls_per_second", sample.calls_per_second},
+                        {"messages_per_second", sample.messages_per_second},
+                        {"cpu_us_per_call", sample.cpu_per_call},
+                        {"cpu_us_per_message", sample.cpu_per_message},
+                        {"p50_us", sample.p50},
+                        {"p99_us", sample.p99}});
+    }
+    contestants.push_back(
+        {{"name", contestant.name},
+         {"calls_per_second", AsJson(contest.Of(i, &Sample::calls_per_second))},
+         {"messages_per_second",
+          AsJson(contest.Of(i, &Sample::messages_per_second))},
+         {"cpu_us_per_call", AsJson(contest.Of(i, &Sample::cpu_per_call))},
+         {"cpu_us_per_message",
+          AsJson(contest.Of(i, &Sample::cpu_per_message))},
+         {"cpu_us_over_first", AsJson(contest.Difference(i, 0, cpu))},
+         {"p50_us", AsJson(contest.Of(i, &Sample::p50))},
+         {"p99_us", AsJson(contest.Of(i, &Sample::p99))},
+         {"rounds", std::move(rounds)}});
+  }
+  out_ << '\n';
+  PrintTable(out_, rows);
+  out_.flush();
+  contests_.push_back(
+      {{"title", contest.options().title},
+       {"concurrency", contest.options().load.concurrency},
+       {"offered_calls_per_second", contest.options().load.calls_per_second},
+       {"connections", contest.options().connections},
+       {"contestants", std::move(contestants)}});
+}
+
+void Report::Judge(const std::string& what, const Summary& measured,
+                   const std::string& unit, Bound bound, double limit) {
+  const bool kept = bound == Bound::kAtMost ? measured.median <= limit
+                                            : measured.median >= limit;
+  all_kept_ &= kept;
+  const std::string space = unit.empty() ? "" : " ";
+  out_ << "  " << (kept ? "kept   " : "BROKEN ") << Padded(what, 48, false)
+       << ' ' << Padded(Figure(measured.median) + space + unit, 14, true)
+       << (bound == Bound::kAtMost ? "   at most " : "   at least ")
+       << Figure(limit) << space << unit << '\n';
+  out_.flush();
+  verdicts_.push_back(
+      {{"what", what},
+       {"measured", AsJson(measured)},
+       {"unit", unit},
+       {"bound", bound == Bound::kAtMost ? "at_most" : "at_least"},
+       {"limit", limit},
+       {"kept", kept}});
+}
+
+void Report::Note(const std::string& what, double figure,
+                  const std::string& unit) {
+  out_ << "         " << Padded(what, 48, false) << ' '
+       << Padded(Figure(figure) + " " + unit, 14, true) << '\n';
+  out_.flush();
+  notes_.push_back({{"what", what}, {"figure", figure}, {"unit", unit}});
+}
+
+json Report::ToJson() const {
+  utsname system{};
+  uname(&system);
+  return {{"context",
+           {{"date", std::chrono::duration_cast<std::chrono::seconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count()},
+            {"cpus", std::thread::hardware_concurrency()},
+            {"system", std::string(system.sysname) + " " + system.release},
+            {"grpc", grpc::Version()}}},
+          {"contests", contests_},
+          {"verdicts", verdicts_},
+          {"notes", notes_},
+          {"all_kept", all_kept_}};
+}
+
+}  // namespace grpccommon::bench

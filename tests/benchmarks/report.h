@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "benchmarks/contest.h"
+#include "nlohmann/json.hpp"
+
+namespace grpccommon::bench {
+
+/// What the benchmark found: tables to read as they come, and all of it as JSON
+/// in the end.
+class Report {
+ public:
+  /// `out` is borrowed.
+  explicit Report(std::ostream& out) : out_(out) {}
+
+  /// A table with a row for each contestant; the first is what the others are
+  /// compared with.
+  void Add(const Contest& contest);
+
+  enum class Bound { kAtMost, kAtLeast };
+  /// A promise and what became of it. `what` is a whole sentence without its
+  /// figure: "a call with nothing enabled costs more than a bare one".
+  void Judge(const std::string& what, const Summary& measured,
+             const std::string& unit, Bound bound, double limit);
+
+  /// A figure with no promise.
+  void Note(const std::string& what, double figure, const std::string& unit);
+
+  nlohmann::json ToJson() const;
+  bool all_kept() const { return all_kept_; }
+
+ private:
+  std::ostream& out_;
+  nlohmann::json contests_ = nlohmann::json::array();
+  nlohmann::json verdicts_ = nlohmann::json::array();
+  nlohmann::json notes_ = nlohmann::json::array();
+  bool all_kept_ = true;
+};
+
+}  // namespace grpccommon::bench
