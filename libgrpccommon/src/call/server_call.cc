@@ -4,6 +4,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "call/client_metadata.h"
 #include "call/server_call_driver.h"
 #include "grpc/grpc.h"
 #include "grpc/support/time.h"
@@ -135,17 +136,24 @@ std::string_view ServerCall::peer_address() const {
 }
 
 std::string_view ServerCall::metadata(std::string_view key) const {
-  const auto& all = context_->client_metadata();
-  const auto entry = all.find(grpc::string_ref(key.data(), key.size()));
-  return entry == all.end() ? std::string_view() : ToStd(entry->second);
+  std::string_view found;
+  internal::VisitClientMetadata(
+      *context_, [&](std::string_view name, std::string_view value) {
+        if (name != key) return true;
+        found = value;
+        return false;
+      });
+  return found;
 }
 
 void ServerCall::VisitMetadata(
     const std::function<void(std::string_view, std::string_view)>& visit)
     const {
-  for (const auto& [key, value] : context_->client_metadata()) {
-    visit(ToStd(key), ToStd(value));
-  }
+  internal::VisitClientMetadata(
+      *context_, [&](std::string_view key, std::string_view value) {
+        visit(key, value);
+        return true;
+      });
 }
 
 void ServerCall::set_principal(std::shared_ptr<const Principal> principal) {
