@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "grpccommon/base/string_view.h"
-#include "http/utf8.h"
+#include "grpccommon/base/utf8.h"
 
 namespace grpccommon {
 namespace {
@@ -48,8 +48,7 @@ absl::StatusOr<std::string> Decode(std::string_view text, bool plus_is_space,
     }
     decoded.push_back(c);
   }
-  if (!internal::IsUtf8(decoded))
-    return absl::InvalidArgumentError("invalid UTF-8");
+  if (!IsUtf8(decoded)) return absl::InvalidArgumentError("invalid UTF-8");
   return decoded;
 }
 

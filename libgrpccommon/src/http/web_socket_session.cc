@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/utf8.h"
-#include "http/utf8.h"
 
 namespace grpccommon::internal {
 namespace {
