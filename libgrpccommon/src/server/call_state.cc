@@ -26,22 +26,28 @@ constexpr Clock::Duration kDeadlineSlack = std::chrono::milliseconds(10);
 thread_local std::size_t noted_request_bytes = 0;
 thread_local std::string noted_fault;
 
+absl::Status InterceptorThrew(const ServerCall& call,
+                              const ServerInterceptor& interceptor,
+                              std::string_view text) {
+  call.log().Error("interceptor threw",
+                   {{"interceptor", interceptor.name()}, {"exception", text}});
+  return WithReason(absl::InternalError("internal error"), "INTERCEPTOR_FAILED",
+                    kErrorDomain);
+}
+
 // Calls into an interceptor; what it throws becomes INTERNAL, and its text goes
 // to the log alone.
 template <typename Function>
 absl::Status Fenced(const ServerCall& call,
                     const ServerInterceptor& interceptor, Function function) {
-  std::string text = "not derived from std::exception";
   try {
     return function();
   } catch (const std::exception& error) {
-    text = error.what();
+    return InterceptorThrew(call, interceptor, error.what());
   } catch (...) {
+    return InterceptorThrew(call, interceptor,
+                            "not derived from std::exception");
   }
-  call.log().Error("interceptor threw",
-                   {{"interceptor", interceptor.name()}, {"exception", text}});
-  return WithReason(absl::InternalError("internal error"), "INTERCEPTOR_FAILED",
-                    kErrorDomain);
 }
 
 }  // namespace
