@@ -68,9 +68,31 @@ class StreamTestServer : public ::testing::Test {
     return items;
   }
 
-  std::function<DownReactor*(grpc::CallbackServerContext&)> down_;
-  std::function<UpReactor*(grpc::CallbackServerContext&, Item*)> up_;
-  std::function<BothReactor*(grpc::CallbackServerContext&)> both_;
+  /// What the server runs next, with everything that the test did before.
+  template <typename Function>
+  class Handler {
+   public:
+    Handler& operator=(std::function<Function> handler) {
+      const std::lock_guard lock(mutex_);
+      handler_ = std::move(handler);
+      return *this;
+    }
+    template <typename... Arguments>
+    auto operator()(Arguments&&... arguments) {
+      std::unique_lock lock(mutex_);
+      const std::function<Function> handler = handler_;
+      lock.unlock();
+      return handler(std::forward<Arguments>(arguments)...);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::function<Function> handler_;
+  };
+
+  Handler<DownReactor*(grpc::CallbackServerContext&)> down_;
+  Handler<UpReactor*(grpc::CallbackServerContext&, Item*)> up_;
+  Handler<BothReactor*(grpc::CallbackServerContext&)> both_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<StreamTestService::Stub> stub_;

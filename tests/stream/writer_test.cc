@@ -506,16 +506,16 @@ class GeneratorWriterTest : public StreamTestServer {
 
 TEST_F(GeneratorWriterTest, SendsEveryMessageAndThenOk) {
   for (const int count : {0, 1, 2, 3, 1000}) {
-    int next = 0;
     std::vector<std::int64_t> numbers;
-    EXPECT_TRUE(Run(
-                    [&](Item& item) -> absl::StatusOr<bool> {
-                      if (next == count) return false;
-                      item.set_number(next++);
-                      return true;
-                    },
-                    numbers)
-                    .ok());
+    EXPECT_TRUE(
+        Run(
+            [count, next = 0](Item& item) mutable -> absl::StatusOr<bool> {
+              if (next == count) return false;
+              item.set_number(next++);
+              return true;
+            },
+            numbers)
+            .ok());
     ASSERT_THAT(numbers, SizeIs(count));
     for (int i = 0; i < count; ++i) EXPECT_EQ(numbers[i], i);
   }
@@ -523,10 +523,9 @@ TEST_F(GeneratorWriterTest, SendsEveryMessageAndThenOk) {
 
 TEST_F(GeneratorWriterTest, SendsWhatCameBeforeAnError) {
   for (const int count : {0, 1, 5}) {
-    int next = 0;
     std::vector<std::int64_t> numbers;
     const grpc::Status status = Run(
-        [&](Item& item) -> absl::StatusOr<bool> {
+        [count, next = 0](Item& item) mutable -> absl::StatusOr<bool> {
           if (next == count) return absl::DataLossError("broken row");
           item.set_number(next++);
           return true;
@@ -540,9 +539,8 @@ TEST_F(GeneratorWriterTest, SendsWhatCameBeforeAnError) {
 
 TEST_F(GeneratorWriterTest, EndsWithInternalWhenTheFunctionThrows) {
   std::vector<std::int64_t> numbers;
-  int next = 0;
   const grpc::Status status = Run(
-      [&](Item& item) -> absl::StatusOr<bool> {
+      [next = 0](Item& item) mutable -> absl::StatusOr<bool> {
         if (next == 3) throw std::runtime_error("secret");
         item.set_number(next++);
         return true;

@@ -161,6 +161,7 @@ class StreamReader
   }
 
   void OnDone() final {
+    end_baton_.Take();
     RunDoneCallbacks();
     std::shared_ptr<StreamReader> self;
     const MutexLock lock(mutex_);
@@ -168,6 +169,7 @@ class StreamReader
   }
 
   void SendStatus(grpc::Status status) final {
+    end_baton_.Pass();
     Base::Finish(std::move(status));
   }
 
@@ -327,6 +329,7 @@ class StreamBidi
   }
 
   void OnDone() final {
+    this->end_baton_.Take();
     this->SenderDone();
     this->RunDoneCallbacks();
     std::shared_ptr<StreamBidi> self;
@@ -338,9 +341,11 @@ class StreamBidi
     Base::StartWrite(message, options);
   }
   void StartSendLast(const Response* message, grpc::Status status) final {
+    this->end_baton_.Pass();
     Base::StartWriteAndFinish(message, grpc::WriteOptions(), std::move(status));
   }
   void SendStatus(grpc::Status status) final {
+    this->end_baton_.Pass();
     Base::Finish(std::move(status));
   }
 

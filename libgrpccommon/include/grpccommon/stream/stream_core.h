@@ -25,6 +25,18 @@ namespace grpccommon::internal {
 GRPCCOMMON_EXPORT absl::Status ThrownStatus(
     const grpc::ServerContextBase& context, std::string_view where);
 
+/// Orders the reactions of one call for ThreadSanitizer and for the reader:
+/// gRPC runs them one after the other, on changing threads, and what orders
+/// them is inside gRPC, where neither can see it.
+class Baton {
+ public:
+  void Take() { (void)passed_.load(std::memory_order_acquire); }
+  void Pass() { passed_.store(true, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> passed_{false};
+};
+
 /// What the threads of one stream agree on: who may still call gRPC, and how
 /// the call ends. StreamWriter, StreamReader and StreamBidi stand on it.
 ///
@@ -78,6 +90,10 @@ class GRPCCOMMON_EXPORT StreamCore {
   /// To be called from OnDone.
   void RunDoneCallbacks();
 
+  /// Between what is done to this object before the status is handed to gRPC,
+  /// `Pass`, and OnDone, `Take`.
+  Baton end_baton_;
+
   /// What a write gets that came too late.
   static absl::Status ClosedStatus(absl::StatusCode reason);
 
@@ -115,17 +131,5 @@ struct ReadState {
 GRPCCOMMON_EXPORT absl::Status SlowReaderStatus(
     std::size_t max_queued, std::chrono::nanoseconds retry_delay,
     std::string_view resume_token);
-
-/// Orders the reactions of one call for ThreadSanitizer and for the reader:
-/// gRPC runs them one after the other, on changing threads, and what orders
-/// them is inside gRPC, where neither can see it.
-class Baton {
- public:
-  void Take() { (void)passed_.load(std::memory_order_acquire); }
-  void Pass() { passed_.store(true, std::memory_order_release); }
-
- private:
-  std::atomic<bool> passed_{false};
-};
 
 }  // namespace grpccommon::internal

@@ -115,9 +115,11 @@ class StreamWriter final
     Base::StartWrite(message, options);
   }
   void StartSendLast(const Response* message, grpc::Status status) override {
+    this->end_baton_.Pass();
     Base::StartWriteAndFinish(message, grpc::WriteOptions(), std::move(status));
   }
   void SendStatus(grpc::Status status) override {
+    this->end_baton_.Pass();
     Base::Finish(std::move(status));
   }
 
@@ -126,6 +128,7 @@ class StreamWriter final
     Abort(absl::CancelledError("the client has gone"));
   }
   void OnDone() override {
+    this->end_baton_.Take();
     this->SenderDone();
     this->RunDoneCallbacks();
     std::shared_ptr<StreamWriter> self;
