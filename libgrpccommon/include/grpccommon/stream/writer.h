@@ -188,21 +188,24 @@ class GeneratorWriter final : private grpc::ServerWriteReactor<Response> {
   // wait in gRPC's buffer.
   void Continue() {
     if (!more_) {
-      Base::Finish(ToGrpcStatus(end_status_));
+      grpc::Status status = ToGrpcStatus(end_status_);
+      baton_.Pass();
+      Base::Finish(std::move(status));
       return;
     }
     const Response* const message = &messages_[next_];
     next_ ^= 1;
     Generate();
-    baton_.Pass();
+    grpc::WriteOptions options;
     if (!more_) {
-      Base::StartWriteAndFinish(message, grpc::WriteOptions(),
-                                ToGrpcStatus(end_status_));
+      grpc::Status status = ToGrpcStatus(end_status_);
+      baton_.Pass();
+      Base::StartWriteAndFinish(message, options, std::move(status));
       return;
     }
-    grpc::WriteOptions options;
     // Never the first: gRPC would keep back the initial metadata, for ever.
     if (!std::exchange(first_, false)) options.set_buffer_hint();
+    baton_.Pass();
     Base::StartWrite(message, options);
   }
 
