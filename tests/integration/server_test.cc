@@ -517,6 +517,31 @@ TEST_F(ServerTest, TheHttpPortShowsMetricsAndVersion) {
   EXPECT_EQ(Get(server->http_port(), "/version").first, "no connection");
 }
 
+TEST_F(ServerTest, AClientThatOnlyHoldsItsConnectionDoesNotHoldUpTheEnd) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(server->grpc_port()));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address),
+            0);
+  // HTTP/2's preface and empty SETTINGS, and never a look at the answer.
+  const std::string hello(
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+      "\0\0\0\4\0\0\0\0\0",
+      24 + 9);
+  ASSERT_EQ(write(fd, hello.data(), hello.size()),
+            static_cast<ssize_t>(hello.size()));
+  char answer;
+  ASSERT_EQ(read(fd, &answer, 1), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  server->Shutdown(0s, 1h);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+  close(fd);
+}
+
 TEST_F(ServerTest, AnHttpPortInUseStopsTheStart) {
   auto first =
       *Create({.grpc_address = "127.0.0.1:0", .http_address = "127.0.0.1:0"});

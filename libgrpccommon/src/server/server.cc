@@ -256,6 +256,9 @@ struct Server::Impl {
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
   void ExitIfStuck();
+  // Waits until every call has ended, `grace_period` is over, or ShutdownNow
+  // was called; true in the first case.
+  bool WaitForCalls(nanoseconds grace_period);
   // Waits until `delay` is over or ShutdownNow was called; says which.
   bool WaitOrHurry(nanoseconds delay);
 
@@ -510,6 +513,23 @@ bool Server::Impl::WaitOrHurry(nanoseconds delay) {
   return hurry;
 }
 
+bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
+  // gRPC also waits for clients to close idle connections, which those that
+  // look at them only during a call are slow to do.
+  constexpr nanoseconds kIdleGrace = std::chrono::seconds(1);
+  constexpr nanoseconds kLook = std::chrono::milliseconds(50);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto end = begin + grace_period;
+  const MutexLock lock(mutex);
+  while (!hurry && !calls_ended) {
+    const auto now = std::chrono::steady_clock::now();
+    const bool idle = unguarded.empty() && call_path.running_calls() == 0;
+    if (now >= end || (idle && now - begin >= kIdleGrace)) break;
+    changed.WaitUntil(mutex, std::min(end, now + kLook));
+  }
+  return calls_ended;
+}
+
 void Server::Impl::ExitIfStuck() {
   const auto end = std::chrono::steady_clock::now() + options.stuck_timeout;
   {
@@ -544,15 +564,11 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
     }
     changed.NotifyAll();
   });
-  WaitOrHurry(grace_period);
-  bool ended;
-  {
-    const MutexLock lock(mutex);
-    ended = calls_ended;
-  }
-  if (!ended) {
-    logger.Warning("cancelling calls that outlived the grace period",
-                   {{"running_calls", call_path.running_calls()}});
+  if (!WaitForCalls(grace_period)) {
+    if (call_path.running_calls() > 0) {
+      logger.Warning("cancelling calls that outlived the grace period",
+                     {{"running_calls", call_path.running_calls()}});
+    }
     grpc_server_cancel_all_calls(grpc_server->c_server());
     if (owns_process) ExitIfStuck();
   }
