@@ -183,17 +183,10 @@ TEST_P(CallPathTest, AClientThatGoesAwayIsRecordedAsCancelled) {
     while (!call.cancelled()) std::this_thread::yield();
     may_leave.wait();
   };
-  grpc::ClientContext* running = nullptr;
-  std::promise<void> has_context;
-  std::thread client([&] {
-    server.Call(kind(), [&](grpc::ClientContext& context) {
-      running = &context;
-      has_context.set_value();
-    });
-  });
-  has_context.get_future().wait();
+  grpc::ClientContext context;
+  std::thread client([&] { server.Call(kind(), context); });
   entered.get_future().wait();
-  running->TryCancel();
+  context.TryCancel();
   client.join();
   leave.set_value();
   EXPECT_EQ(recorder_->WaitForCodes(1),
@@ -367,6 +360,38 @@ TEST_P(CallPathTest, ARefusedMessageNeverReachesTheHandler) {
   EXPECT_EQ(result.messages, kind() == CallKind::kBidiStream ? 1 : 0);
   EXPECT_EQ(recorder_->WaitForCodes(1),
             std::vector<int>{grpc::StatusCode::INVALID_ARGUMENT});
+}
+
+TEST_P(CallPathTest, NothingOfACallOutlivesIt) {
+  // A value that says how many of its kind there are.
+  struct Alive {
+    explicit Alive(std::atomic<int>& c) : count(&c) { ++*count; }
+    Alive(Alive&& other) noexcept : count(other.count) { ++*count; }
+    ~Alive() { --*count; }
+    std::atomic<int>* count;
+  };
+  class Marker : public ServerInterceptor {
+   public:
+    std::string_view name() const override { return "marker"; }
+    Stage stage() const override { return Stage::kUser; }
+    absl::Status OnStart(ServerCall& call) override {
+      call.values().Set(Alive(alive));
+      ++marked;
+      return refuse ? PermissionDenied("NO", "no") : absl::OkStatus();
+    }
+    std::atomic<int> alive{0};
+    std::atomic<int> marked{0};
+    std::atomic<bool> refuse{false};
+  };
+  const auto marker = std::make_shared<Marker>();
+  TestServer server(style(), false, [&](Server& s) { s.Use(marker); });
+  for (const bool refuse : {false, true}) {
+    marker->refuse = refuse;
+    for (int i = 0; i < 20; ++i) server.Call(kind());
+  }
+  server.Stop();
+  EXPECT_EQ(marker->marked, 40);
+  EXPECT_EQ(marker->alive, 0) << "gRPC's interceptors were leaked";
 }
 
 TEST_P(CallPathTest, MetadataThatAChainAddsReachesTheClient) {

@@ -69,7 +69,7 @@ class TestServer {
           {.pem_root_certs = authority_.certificate_pem()});
     }
     channel_ = grpc::CreateChannel(
-        "localhost:" + std::to_string(server_->grpc_port()), credentials);
+        "127.0.0.1:" + std::to_string(server_->grpc_port()), credentials);
     stub_ = EchoService::NewStub(channel_);
   }
 
@@ -90,10 +90,15 @@ class TestServer {
   CallResult Call(CallKind kind,
                   std::function<void(grpc::ClientContext&)> prepare = {}) {
     grpc::ClientContext context;
-    context.set_wait_for_ready(true);
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::seconds(20));
     if (prepare) prepare(context);
+    return Call(kind, context);
+  }
+
+  /// With a context of the caller's, who may cancel it meanwhile.
+  CallResult Call(CallKind kind, grpc::ClientContext& context) {
+    context.set_wait_for_ready(true);
     CallResult result;
     EchoRequest request;
     request.set_text("hello");

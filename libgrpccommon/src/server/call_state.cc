@@ -192,21 +192,25 @@ void CallState::Intercept(grpc::experimental::InterceptorBatchMethods* batch) {
 
 grpc::internal::Call CallState::Hooked(const grpc::internal::Call& call) {
   return grpc::internal::Call(call.call(), this, call.cq(),
-                              call.max_receive_message_size(), &info_);
+                              call.max_receive_message_size(), nullptr);
 }
 
 void CallState::PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
                                  grpc::internal::Call* call) {
   grpc::internal::InterceptorBatchMethodsImpl batch;
-  if (!DescribeSends(*ops, batch)) {
+  if (DescribeSends(*ops, batch)) {
+    BeforeSend(batch);
     ops->FillOps(call);
-    return;
+  } else if (IsCompletion(*ops)) {
+    // It took a reference of the info, which it keeps only if intercepted; the
+    // context, which outlives it here, has its own.
+    UnrefInfo(info_);
+    ops->FillOps(call);
+  } else {
+    grpc::internal::Call intercepted(call->call(), this, call->cq(),
+                                     call->max_receive_message_size(), &info_);
+    ops->FillOps(&intercepted);
   }
-  BeforeSend(batch);
-  grpc::internal::Call without_interceptors(call->call(), this, call->cq(),
-                                            call->max_receive_message_size(),
-                                            nullptr);
-  ops->FillOps(&without_interceptors);
 }
 
 void CallState::BeforeSend(grpc::experimental::InterceptorBatchMethods& batch) {

@@ -45,6 +45,12 @@ struct ReadStatusTag {
 };
 template struct Expose<ReadStatusTag, &ReadOps::saved_status_>;
 
+struct UnrefTag {
+  using Member = void (grpc::experimental::ServerRpcInfo::*)();
+  friend Member MemberOf(UnrefTag);
+};
+template struct Expose<UnrefTag, &grpc::experimental::ServerRpcInfo::Unref>;
+
 std::ptrdiff_t InterceptionOffset() {
   static const std::ptrdiff_t offset = [] {
     const ReadOps sample;
@@ -129,6 +135,15 @@ void RefuseCallbackUnary(
   handler->RunHandler(grpc::internal::MethodHandler::HandlerParameter(
       param.call, param.server_context, param.request, grpc::Status::OK,
       param.internal_data, param.call_requester));
+}
+
+bool IsCompletion(const CallOpSetInterface& ops) {
+  return std::string_view(typeid(ops).name()) ==
+         "N4grpc17ServerContextBase12CompletionOpE";
+}
+
+void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {
+  (info.*MemberOf(UnrefTag()))();
 }
 
 void DropMessage(grpc::experimental::InterceptorBatchMethods& methods) {

@@ -45,6 +45,13 @@ bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
 void RefuseCallbackUnary(
     const grpc::internal::MethodHandler::HandlerParameter& param);
 
+/// Whether `ops` is the batch that watches for a call's end.
+bool IsCompletion(const grpc::internal::CallOpSetInterface& ops);
+
+/// Gives back the reference that such a batch takes of `info`, and itself gives
+/// back only if it is intercepted.
+void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
+
 /// Drops the message of the batch that `methods` is about, serialised or not.
 /// Requires a PRE_SEND_MESSAGE hook.
 void DropMessage(grpc::experimental::InterceptorBatchMethods& methods);
