@@ -514,9 +514,10 @@ bool Server::Impl::WaitOrHurry(nanoseconds delay) {
 }
 
 bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
-  // gRPC also waits for clients to close idle connections, which those that
-  // look at them only during a call are slow to do.
-  constexpr nanoseconds kIdleGrace = std::chrono::seconds(1);
+  // gRPC also waits for clients to close idle connections. Its own clients look
+  // at those every five seconds; one whose connection broke before it looked
+  // would lose its next call.
+  constexpr nanoseconds kIdleGrace = std::chrono::seconds(6);
   constexpr nanoseconds kLook = std::chrono::milliseconds(50);
   const auto begin = std::chrono::steady_clock::now();
   const auto end = begin + grace_period;
