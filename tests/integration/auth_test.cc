@@ -110,7 +110,7 @@ class MtlsTest : public ::testing::Test {
       tls.pem_cert_chain = client->certificate_pem;
     }
     const auto stub = EchoService::NewStub(
-        grpc::CreateChannel("localhost:" + std::to_string(server_->grpc_port()),
+        grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->grpc_port()),
                             grpc::SslCredentials(tls)));
     probe_.on_enter = [&](grpc::ServerContextBase& context) {
       principal = ServerCall::Of(context)->principal();
