@@ -2,8 +2,6 @@
 #include "server/tls.h"
 
 #include <fcntl.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <sys/mman.h>
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "auth/openssl.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/file.h"
 #include "grpcpp/security/tls_certificate_provider.h"
@@ -25,17 +24,6 @@ namespace grpccommon::internal {
 namespace {
 
 constexpr std::size_t kMaxPemBytes = 1 << 20;
-
-template <auto kFree>
-struct Free {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Free<BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, Free<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 
 // The contents of a port's files; the client CA is empty without one.
 struct Pems {
@@ -57,12 +45,13 @@ absl::StatusOr<X509Ptr> ParseCertificate(const std::string& pem,
 int NoPassphrase(char*, int, int, void*) { return 0; }
 
 absl::Status Check(const Pems& pems, const TlsOptions& options) {
+  const OpensslErrorScope errors;
   absl::StatusOr<X509Ptr> certificate =
       ParseCertificate(pems.certificate, options.certificate_file);
   if (!certificate.ok()) return certificate.status();
   const BioPtr bio(BIO_new_mem_buf(pems.private_key.data(),
                                    static_cast<int>(pems.private_key.size())));
-  const KeyPtr key(
+  const PkeyPtr key(
       PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
   if (key == nullptr) {
     return absl::InvalidArgumentError(
