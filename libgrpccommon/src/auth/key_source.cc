@@ -4,8 +4,8 @@
 #include <atomic>
 #include <utility>
 
-#include "auth/snapshot.h"
 #include "auth/watched_file.h"
+#include "base/snapshot.h"
 #include "grpccommon/base/check_range.h"
 
 namespace grpccommon {

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "auth/snapshot.h"
+#include "base/snapshot.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
