@@ -104,7 +104,7 @@ TEST_F(HealthRegistryTest, TellsWatchersOfTheirServiceAndOnlyOfChanges) {
 }
 
 TEST_F(HealthRegistryTest, AWatcherMayCallBackAndEndItself) {
-  std::unique_ptr<HealthWatch> watch;
+  std::unique_ptr<HealthRegistryWatch> watch;
   watch = *registry_->Watch("a", [&] {
     EXPECT_EQ(registry_->Get("a"), kServing);
     watch.reset();
@@ -136,7 +136,7 @@ TEST_F(HealthRegistryTest, AWatchMayOutliveTheRegistry) {
 TEST_F(HealthRegistryTest, NeverMissesTheLastChange) {
   registry_->SetServing("a", kServing);
   std::atomic<ServingStatus> seen = ServingStatus::kUnknown;
-  std::unique_ptr<HealthWatch> watch;
+  std::unique_ptr<HealthRegistryWatch> watch;
   std::atomic<bool> ready = false;
   watch = *registry_->Watch("a", [&] {
     if (ready) seen = watch->Current();

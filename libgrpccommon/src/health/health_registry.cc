@@ -170,9 +170,9 @@ std::map<std::string, ServingStatus> HealthRegistry::List() const {
   return all;
 }
 
-absl::StatusOr<std::unique_ptr<HealthWatch>> HealthRegistry::Watch(
+absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> HealthRegistry::Watch(
     std::string_view service, OnChange on_change) {
-  class WatchImpl : public HealthWatch {
+  class WatchImpl : public HealthRegistryWatch {
    public:
     WatchImpl(std::shared_ptr<State> state, std::string_view service)
         : state_(std::move(state)), service_(service) {}

@@ -34,7 +34,7 @@ class WatchReactor
       : release_(std::move(release)) {}
 
   void Begin(HealthRegistry& registry, const std::string& service) {
-    absl::StatusOr<std::unique_ptr<HealthWatch>> watch =
+    absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
         registry.Watch(service, [weak = weak_from_this()] {
           if (const auto reactor = weak.lock()) reactor->Advance();
         });
@@ -70,7 +70,7 @@ class WatchReactor
   void OnCancel() override { End(grpc::Status::CANCELLED); }
 
   void OnDone() override {
-    std::unique_ptr<HealthWatch> watch;
+    std::unique_ptr<HealthRegistryWatch> watch;
     {
       const MutexLock lock(mutex_);
       watch = std::move(watch_);
@@ -108,7 +108,7 @@ class WatchReactor
   }
 
   Mutex mutex_;
-  std::unique_ptr<HealthWatch> watch_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<HealthRegistryWatch> watch_ ABSL_GUARDED_BY(mutex_);
   std::optional<ServingStatus> sent_ ABSL_GUARDED_BY(mutex_);
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -35,9 +35,9 @@ struct HealthRegistryOptions {
 
 /// A look at one service that lasts; see `HealthRegistry::Watch`. Ends with its
 /// destruction. Thread-safe; may outlive the registry.
-class GRPCCOMMON_EXPORT HealthWatch {
+class GRPCCOMMON_EXPORT HealthRegistryWatch {
  public:
-  virtual ~HealthWatch() = default;
+  virtual ~HealthRegistryWatch() = default;
   /// kServiceUnknown while the service is not registered.
   virtual ServingStatus Current() const = 0;
 };
@@ -82,8 +82,8 @@ class GRPCCOMMON_EXPORT HealthRegistry {
   /// and may still be running when the watch has been destroyed on another
   /// thread: it must own what it uses.
   /// Errors: kResourceExhausted at `max_watches`.
-  absl::StatusOr<std::unique_ptr<HealthWatch>> Watch(std::string_view service,
-                                                     OnChange on_change);
+  absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> Watch(
+      std::string_view service, OnChange on_change);
 
   /// Watches that are open.
   std::size_t watches() const;
