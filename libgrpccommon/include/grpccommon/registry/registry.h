@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,10 +17,16 @@
 
 namespace grpccommon {
 
-/// One process that serves a service.
+/// Of `zone` and `version`.
+inline constexpr std::size_t kMaxInstanceTextBytes = 128;
+
+/// One process that serves a service. All texts are UTF-8 without control
+/// characters.
 struct Instance {
-  /// "host:port" (an IPv6 host in brackets) or "unix:/path"; unique within its
-  /// service.
+  /// "host:port" or "unix:/path"; unique within its service. The host is a name
+  /// of RFC 1123, an IPv4 address, or an IPv6 address in brackets, and never
+  /// the "any" address (0.0.0.0, [::]) that servers listen on; the port is in
+  /// [1, 65535].
   std::string address;
   /// Share of the calls, relative to the other instances', in [0.001, 1000].
   double weight = 1.0;
@@ -102,9 +110,10 @@ class GRPCCOMMON_EXPORT Registry {
       RegistrationOptions options = {}) = 0;
 
   /// Calls `on_change` with the whole set, once it is known and then after each
-  /// change; never two at a time, on a thread of the registry. An unknown
-  /// service is an empty set. The callback must not block, nor destroy its own
-  /// watch.
+  /// change; never two at a time, on a thread of the registry. Changes that
+  /// come faster than the callback returns arrive as one. An unknown service is
+  /// an empty set; so is what an absent registry never told, with the status
+  /// that says so. The callback must not block, nor destroy its own watch.
   /// Errors: kInvalidArgument for a bad name.
   virtual absl::StatusOr<std::unique_ptr<InstanceWatch>> Watch(
       std::string service, OnChange on_change) = 0;
