@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "grpccommon/base/hex.h"
+
 namespace grpccommon {
 namespace {
 

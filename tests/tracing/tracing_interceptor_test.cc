@@ -8,10 +8,10 @@
 #include <set>
 #include <string>
 
+#include "grpccommon/base/hex.h"
 #include "grpccommon/testing/fake_call.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "grpccommon/tracing/memory_exporter.h"
-#include "grpccommon/tracing/traceparent.h"
 
 namespace grpccommon {
 namespace {

@@ -10,6 +10,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "grpccommon/base/check_range.h"
+#include "grpccommon/base/hex.h"
 #include "grpccommon/base/utf8.h"
 #include "grpccommon/call/metadata_keys.h"
 #include "grpccommon/call/redact.h"
@@ -53,10 +54,7 @@ template <std::size_t kBytes>
 void AddHex(std::string_view name, const std::array<std::uint8_t, kBytes>& id,
             LogLine& line) {
   char hex[2 * kBytes];
-  for (std::size_t i = 0; i < kBytes; ++i) {
-    hex[2 * i] = "0123456789abcdef"[id[i] >> 4];
-    hex[2 * i + 1] = "0123456789abcdef"[id[i] & 0xf];
-  }
+  WriteHex(id, hex);
   line.Add(name, std::string_view(hex, sizeof hex));
 }
 

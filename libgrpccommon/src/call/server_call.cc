@@ -8,6 +8,7 @@
 #include "call/server_call_driver.h"
 #include "grpc/grpc.h"
 #include "grpc/support/time.h"
+#include "grpccommon/base/hex.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/uuid.h"
@@ -182,16 +183,8 @@ void ServerCall::AddInitialMetadata(std::string_view key,
 Logger ServerCall::log() const {
   Logger logger = logger_->With({"request_id", request_id_});
   if (!trace_.valid()) return logger;
-  const auto hex = [](const auto& bytes) {
-    std::string text;
-    for (const std::uint8_t byte : bytes) {
-      text.push_back("0123456789abcdef"[byte >> 4]);
-      text.push_back("0123456789abcdef"[byte & 0xf]);
-    }
-    return text;
-  };
-  return logger.With({"trace_id", hex(trace_.trace_id)})
-      .With({"span_id", hex(trace_.span_id)});
+  return logger.With({"trace_id", ToHex(trace_.trace_id)})
+      .With({"span_id", ToHex(trace_.span_id)});
 }
 
 std::shared_ptr<const grpc::AuthContext> ServerCall::auth_context() const {

@@ -6,6 +6,8 @@
 #include <cassert>
 #include <utility>
 
+#include "grpccommon/base/hex.h"
+
 namespace grpccommon {
 namespace {
 
@@ -38,14 +40,6 @@ std::uint64_t ReadHex(std::string_view text, int& seen) {
 void StoreBigEndian(std::uint64_t number, std::uint8_t* out) {
   for (int i = 0; i < 8; ++i) {
     out[i] = static_cast<std::uint8_t>(number >> (56 - 8 * i));
-  }
-}
-
-void AppendHex(std::span<const std::uint8_t> bytes, std::string& out) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (const std::uint8_t byte : bytes) {
-    out.push_back(kDigits[byte >> 4]);
-    out.push_back(kDigits[byte & 0xf]);
   }
 }
 
@@ -117,13 +111,12 @@ std::optional<TraceContext> ParseTraceParent(std::string_view text) {
 
 std::string FormatTraceParent(const TraceContext& context) {
   assert(context.valid());
-  std::string text;
-  text.reserve(kTraceParentLength);
-  text += "00-";
-  AppendHex(context.trace_id, text);
-  text.push_back('-');
-  AppendHex(context.span_id, text);
-  text += context.sampled ? "-01" : "-00";
+  std::string text(kTraceParentLength, '-');
+  text[0] = text[1] = '0';
+  WriteHex(context.trace_id, text.data() + 3);
+  WriteHex(context.span_id, text.data() + 36);
+  text[53] = '0';
+  text[54] = context.sampled ? '1' : '0';
   return text;
 }
 
@@ -147,13 +140,6 @@ bool IsTraceState(std::string_view text) {
     }
   }
   return true;
-}
-
-std::string ToHex(std::span<const std::uint8_t> bytes) {
-  std::string text;
-  text.reserve(2 * bytes.size());
-  AppendHex(bytes, text);
-  return text;
 }
 
 }  // namespace grpccommon

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,8 +30,5 @@ GRPCCOMMON_EXPORT std::string FormatTraceParent(const TraceContext& context);
 /// Whether `text` is a `tracestate` that may be passed on: at most 512 bytes
 /// and 32 members, each "key=value" or empty, no key twice.
 GRPCCOMMON_EXPORT bool IsTraceState(std::string_view text);
-
-/// Lower-case hexadecimal, as ids are written in logs and by exporters.
-GRPCCOMMON_EXPORT std::string ToHex(std::span<const std::uint8_t> bytes);
 
 }  // namespace grpccommon
