@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/base/random.h"
 
+#include <pthread.h>
+
 #include <array>
 #include <bit>
 #include <random>
@@ -9,37 +11,53 @@ namespace grpccommon {
 namespace {
 
 // Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021.
-class Xoshiro256StarStar {
- public:
-  Xoshiro256StarStar() {
+struct Xoshiro256StarStar {
+  void Seed() {
     std::random_device device;
     do {
-      for (std::uint64_t& word : state_) {
+      for (std::uint64_t& word : state) {
         word = (std::uint64_t{device()} << 32) | device();
       }
-    } while (state_ == std::array<std::uint64_t, 4>{});
+    } while (state == std::array<std::uint64_t, 4>{});
+    seeded = true;
   }
 
   std::uint64_t Next() {
-    const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
-    const std::uint64_t shifted = state_[1] << 17;
-    state_[2] ^= state_[0];
-    state_[3] ^= state_[1];
-    state_[1] ^= state_[2];
-    state_[0] ^= state_[3];
-    state_[2] ^= shifted;
-    state_[3] = std::rotl(state_[3], 45);
+    const std::uint64_t result = std::rotl(state[1] * 5, 7) * 9;
+    const std::uint64_t shifted = state[1] << 17;
+    state[2] ^= state[0];
+    state[3] ^= state[1];
+    state[1] ^= state[2];
+    state[0] ^= state[3];
+    state[2] ^= shifted;
+    state[3] = std::rotl(state[3], 45);
     return result;
   }
 
- private:
-  std::array<std::uint64_t, 4> state_;
+  std::array<std::uint64_t, 4> state{};
+  bool seeded = false;
 };
+
+// Initialised by hand, which costs a call as much as the compiler's own guard
+// would, and can be undone.
+constinit thread_local Xoshiro256StarStar generator;
+
+// A forked child has a copy of the forking thread's generator, and of its other
+// threads none lives on. The handler does no more than a child of many threads
+// may.
+void SeedAgainInChildren() {
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { generator.seeded = false; });
+  (void)registered;  // without memory for it, all else fails first
+}
 
 }  // namespace
 
 std::uint64_t RandomBits() {
-  static thread_local Xoshiro256StarStar generator;
+  if (!generator.seeded) [[unlikely]] {
+    SeedAgainInChildren();
+    generator.Seed();
+  }
   return generator.Next();
 }
 

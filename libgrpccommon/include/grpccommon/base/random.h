@@ -12,7 +12,8 @@ namespace grpccommon {
 using Random = std::function<double()>;
 
 /// A fast generator for each thread (xoshiro256**, seeded by the operating
-/// system). Thread-safe; not for secrets, those come from OpenSSL.
+/// system; anew in the child of a `fork`, which would repeat its parent
+/// otherwise). Thread-safe; not for secrets, those come from OpenSSL.
 GRPCCOMMON_EXPORT double UniformRandom();
 
 /// 64 random bits from the same generator.
