@@ -95,6 +95,41 @@ INSTANTIATE_TEST_SUITE_P(
                                          CallKind::kBidiStream)),
     CaseName);
 
+// A call that does not run to its end, on either kind of port.
+using InterruptedCase = std::tuple<Style, CallKind, bool /*tls*/>;
+
+std::string InterruptedCaseName(
+    const ::testing::TestParamInfo<InterruptedCase>& info) {
+  const auto& [style, kind, tls] = info.param;
+  return CaseName({{style, kind}, info.index}) + (tls ? "_tls" : "_plaintext");
+}
+
+class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
+ protected:
+  CallKind kind() const { return std::get<1>(GetParam()); }
+
+  // Connected, so that a short deadline is all the call's own.
+  std::unique_ptr<TestServer> Serve(std::function<void(Server&)> set_up) {
+    const auto& [style, kind, tls] = GetParam();
+    auto server = std::make_unique<TestServer>(style, tls, std::move(set_up));
+    EXPECT_TRUE(server->channel()->WaitForConnected(
+        std::chrono::system_clock::now() + 20s));
+    return server;
+  }
+
+  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, InterruptedCallTest,
+    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
+                       ::testing::Values(CallKind::kUnary,
+                                         CallKind::kClientStream,
+                                         CallKind::kServerStream,
+                                         CallKind::kBidiStream),
+                       ::testing::Bool()),
+    InterruptedCaseName);
+
 TEST_P(CallPathTest, AHandlerThatThrowsIsInternalAndItsTextStaysInTheLog) {
   TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
   server.probe().on_enter = [](grpc::ServerContextBase&) {
@@ -171,12 +206,12 @@ TEST_P(CallPathTest, MessagesAndBytesAreCounted) {
             kind() == CallKind::kClientStream ? 17u : (out ? 21u : 7u));
 }
 
-TEST_P(CallPathTest, AClientThatGoesAwayIsRecordedAsCancelled) {
+TEST_P(InterruptedCallTest, AClientThatGoesAwayIsRecordedAsCancelled) {
   std::promise<void> entered;
   std::promise<void> leave;
   std::shared_future<void> may_leave = leave.get_future().share();
-  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
-  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+  const auto server = Serve([&](Server& s) { s.Use(recorder_); });
+  server->probe().on_enter = [&](grpc::ServerContextBase& context) {
     entered.set_value();
     const ServerCall& call = *ServerCall::Of(context);
     // The handler sees the cancellation, then answers as if nothing were.
@@ -184,24 +219,24 @@ TEST_P(CallPathTest, AClientThatGoesAwayIsRecordedAsCancelled) {
     may_leave.wait();
   };
   grpc::ClientContext context;
-  std::thread client([&] { server.Call(kind(), context); });
+  std::thread client([&] { server->Call(kind(), context); });
   entered.get_future().wait();
   context.TryCancel();
   client.join();
   leave.set_value();
   EXPECT_EQ(recorder_->WaitForCodes(1),
             std::vector<int>{grpc::StatusCode::CANCELLED});
-  server.Stop();
+  server->Stop();
   EXPECT_EQ(recorder_->WaitForCodes(1).size(), 1u) << "finished twice";
 }
 
-TEST_P(CallPathTest, AnExpiredDeadlineIsRecordedAsSuch) {
-  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
-  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+TEST_P(InterruptedCallTest, AnExpiredDeadlineIsRecordedAsSuch) {
+  const auto server = Serve([&](Server& s) { s.Use(recorder_); });
+  server->probe().on_enter = [&](grpc::ServerContextBase& context) {
     const ServerCall& call = *ServerCall::Of(context);
     while (!call.cancelled()) std::this_thread::yield();
   };
-  const CallResult result = server.Call(kind(), [](grpc::ClientContext& c) {
+  const CallResult result = server->Call(kind(), [](grpc::ClientContext& c) {
     c.set_deadline(std::chrono::system_clock::now() + 50ms);
   });
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -306,13 +341,12 @@ TEST_P(CallPathTest, ADecisionThatWaitsRefuses) {
             std::vector<int>{grpc::StatusCode::UNAUTHENTICATED});
 }
 
-TEST_P(CallPathTest, ADecisionThatComesAfterTheClientHasGoneDoesNoHarm) {
+TEST_P(InterruptedCallTest, ADecisionThatComesAfterTheClientHasGoneDoesNoHarm) {
   const auto gate = std::make_shared<SlowGate>(absl::OkStatus());
-  TestServer server(style(), false,
-                    [&](Server& s) { s.Use(recorder_).Use(gate); });
+  const auto server = Serve([&](Server& s) { s.Use(recorder_).Use(gate); });
   CallResult result;
   std::thread client([&] {
-    result = server.Call(kind(), [](grpc::ClientContext& context) {
+    result = server->Call(kind(), [](grpc::ClientContext& context) {
       context.set_deadline(std::chrono::system_clock::now() + 50ms);
     });
   });
