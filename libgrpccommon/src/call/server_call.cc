@@ -4,11 +4,11 @@
 #include <array>
 #include <unordered_map>
 
+#include "call/call_log.h"
 #include "call/client_metadata.h"
 #include "call/server_call_driver.h"
 #include "grpc/grpc.h"
 #include "grpc/support/time.h"
-#include "grpccommon/base/hex.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/uuid.h"
@@ -181,10 +181,7 @@ void ServerCall::AddInitialMetadata(std::string_view key,
 }
 
 Logger ServerCall::log() const {
-  Logger logger = logger_->With({"request_id", request_id_});
-  if (!trace_.valid()) return logger;
-  return logger.With({"trace_id", ToHex(trace_.trace_id)})
-      .With({"span_id", ToHex(trace_.span_id)});
+  return internal::LogWithIds(*logger_, request_id_, trace_);
 }
 
 std::shared_ptr<const grpc::AuthContext> ServerCall::auth_context() const {

@@ -116,6 +116,9 @@ class GRPCCOMMON_EXPORT ServerCall {
   /// A logger whose lines carry request, trace and span id.
   Logger log() const;
 
+  /// gRPC's side of the call, for outgoing calls that share its fate.
+  const grpc::ServerContextBase& context() const { return *context_; }
+
   /// What TLS proved of the client.
   std::shared_ptr<const grpc::AuthContext> auth_context() const;
 
