@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "auth/glob.h"
-#include "auth/json_reader.h"
+#include "base/json_reader.h"
 #include "grpccommon/base/string_view.h"
 
 namespace grpccommon {

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "auth/json_reader.h"
 #include "auth/key_material.h"
 #include "auth/openssl.h"
+#include "base/json_reader.h"
 #include "grpccommon/base/string_view.h"
 
 namespace grpccommon {

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "auth/json_reader.h"
+#include "base/json_reader.h"
 #include "grpccommon/auth/reasons.h"
 #include "grpccommon/base/base64.h"
 #include "grpccommon/base/check_range.h"

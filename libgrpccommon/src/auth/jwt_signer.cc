@@ -10,9 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "auth/json_reader.h"
 #include "auth/key_material.h"
 #include "auth/openssl.h"
+#include "base/json_reader.h"
 #include "grpccommon/base/base64.h"
 #include "grpccommon/base/string_view.h"
 

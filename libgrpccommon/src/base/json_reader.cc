@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "auth/json_reader.h"
+#include "base/json_reader.h"
 
 #include <algorithm>
 #include <utility>
@@ -109,9 +109,9 @@ bool JsonReader::key(string_t& name) {
   if (std::find(first, names_.end(), name) != names_.end()) {
     return Fail(absl::StrCat("member \"", name, "\" appears twice"));
   }
-  if (names_.end() - first >= static_cast<std::ptrdiff_t>(kMaxMembers)) {
+  if (names_.end() - first >= static_cast<std::ptrdiff_t>(max_members_)) {
     return Fail(
-        absl::StrCat("an object has more than ", kMaxMembers, " members"));
+        absl::StrCat("an object has more than ", max_members_, " members"));
   }
   names_.push_back(name);
   return OnName(names_.back());
@@ -141,12 +141,13 @@ bool JsonReader::Close(bool object) {
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text,
                                          std::string_view what,
                                          std::size_t max_bytes,
-                                         std::size_t max_depth) {
+                                         std::size_t max_depth,
+                                         std::size_t max_members) {
   if (text.size() > max_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(ToAbsl(what), ": larger than ", max_bytes, " bytes"));
   }
-  TreeBuilder builder(max_depth);
+  TreeBuilder builder(max_depth, max_members);
   if (!builder.Read(text)) {
     return absl::InvalidArgumentError(
         absl::StrCat(ToAbsl(what), ": ", builder.error()));

@@ -21,9 +21,12 @@ namespace grpccommon::internal {
 /// A hook returns false to stop. Strings are the hook's to move from.
 class JsonReader : private nlohmann::json_sax<nlohmann::json> {
  public:
+  /// Each member is compared with those before it, so a limit it needs.
   static constexpr std::size_t kMaxMembers = 256;
 
-  explicit JsonReader(std::size_t max_depth) : max_depth_(max_depth) {}
+  explicit JsonReader(std::size_t max_depth,
+                      std::size_t max_members = kMaxMembers)
+      : max_depth_(max_depth), max_members_(max_members) {}
 
   /// False if `text` is not exactly one JSON value, or a hook said no.
   bool Read(std::string_view text);
@@ -70,6 +73,7 @@ class JsonReader : private nlohmann::json_sax<nlohmann::json> {
   bool Close(bool object);
 
   const std::size_t max_depth_;
+  const std::size_t max_members_;
   // Where the names of each open container begin in `names_`.
   std::vector<std::size_t> containers_;
   std::vector<std::string> names_;
@@ -78,10 +82,10 @@ class JsonReader : private nlohmann::json_sax<nlohmann::json> {
 
 /// The same strictness with a tree. Errors: kInvalidArgument, beginning with
 /// `what`.
-absl::StatusOr<nlohmann::json> ParseJson(std::string_view text,
-                                         std::string_view what,
-                                         std::size_t max_bytes,
-                                         std::size_t max_depth = 16);
+absl::StatusOr<nlohmann::json> ParseJson(
+    std::string_view text, std::string_view what, std::size_t max_bytes,
+    std::size_t max_depth = 16,
+    std::size_t max_members = JsonReader::kMaxMembers);
 
 /// Errors: kInvalidArgument if `value` is not an object or has a member that is
 /// not in `known`, naming it.
