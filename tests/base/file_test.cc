@@ -163,6 +163,22 @@ TEST_F(FileWatcherTest, AFileThatWasNotThereAtFirstChangesWhenItComes) {
   EXPECT_EQ(changes_, 1);
 }
 
+TEST_F(FileWatcherTest, SaysOnceThatAFileHasGone) {
+  int gone = 0;
+  Write("a");
+  const FileWatcher watcher(
+      Path(), scheduler_, 1s, [this] { ++changes_; }, [&gone] { ++gone; });
+  clock_.Advance(1s);
+  EXPECT_EQ(gone, 0);
+  std::filesystem::remove(Path());
+  clock_.Advance(5s);
+  EXPECT_EQ(gone, 1);
+  Write("a");
+  clock_.Advance(5s);
+  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(gone, 1);
+}
+
 TEST_F(FileWatcherTest, StopsWhenItIsDestroyed) {
   Write("a");
   Watch();

@@ -82,25 +82,29 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
 struct FileWatcher::State {
   std::string path;
   std::function<void()> on_change;
+  std::function<void()> on_gone;
   std::optional<Fingerprint> last;
   std::optional<PeriodicTask> task;
 };
 
 FileWatcher::FileWatcher(std::string path, Scheduler& scheduler,
                          Clock::Duration interval,
-                         std::function<void()> on_change)
+                         std::function<void()> on_change,
+                         std::function<void()> on_gone)
     : state_(std::make_unique<State>()) {
   state_->path = std::move(path);
   state_->on_change = std::move(on_change);
+  state_->on_gone = std::move(on_gone);
   state_->last = TakeFingerprint(state_->path);
   state_->task.emplace(scheduler, interval, [state = state_.get()] {
     const std::optional<Fingerprint> now = TakeFingerprint(state->path);
-    if (!now.has_value() || now == state->last) {
-      if (!now.has_value()) state->last.reset();
-      return;
-    }
+    if (now == state->last) return;
     state->last = now;
-    state->on_change();
+    if (now.has_value()) {
+      state->on_change();
+    } else if (state->on_gone) {
+      state->on_gone();
+    }
   });
 }
 

@@ -20,12 +20,14 @@ GRPCCOMMON_EXPORT absl::StatusOr<std::string> ReadFile(
 /// Calls `on_change` on the scheduler's thread when the content of a file has
 /// changed, looked at every `interval`. Compares inode, size and modification
 /// time, so it sees a renamed-over file and the swapped symbolic links of a
-/// Kubernetes volume. A file that is away counts as a change when it returns.
+/// Kubernetes volume. A file that is away counts as a change when it returns;
+/// `on_gone`, if given, is called once when it goes.
 class GRPCCOMMON_EXPORT FileWatcher {
  public:
   /// `scheduler` is borrowed and must outlive this.
   FileWatcher(std::string path, Scheduler& scheduler, Clock::Duration interval,
-              std::function<void()> on_change);
+              std::function<void()> on_change,
+              std::function<void()> on_gone = nullptr);
   ~FileWatcher();
 
  private:
