@@ -63,6 +63,22 @@ class WatchHubTest : public ::testing::Test {
       [this](const std::string& service) { demands_.push_back(service); }};
 };
 
+TEST_F(WatchHubTest, TellsWhyASetMayBeIncompleteUntilItIsNot) {
+  const auto watch = hub_.Watch("s", Record());
+  hub_.Publish("s", At({"a:1"}), 0, absl::UnavailableError("not all yet"));
+  Run();
+  ASSERT_THAT(seen_, SizeIs(1));
+  EXPECT_THAT(AddressesOf(seen_[0]), ElementsAre("a:1"));
+  EXPECT_THAT(seen_[0].status, StatusIs(absl::StatusCode::kUnavailable));
+  hub_.Publish("s", At({"a:1"}), 0, absl::UnavailableError("not all yet"));
+  Run();
+  EXPECT_THAT(seen_, SizeIs(1));
+  hub_.Publish("s", At({"a:1"}));
+  Run();
+  ASSERT_THAT(seen_, SizeIs(2));
+  EXPECT_THAT(seen_[1].status, IsOk());
+}
+
 TEST_F(WatchHubTest, TellsAWatcherOnTheSchedulerOnceTheSetIsKnown) {
   const auto watch = hub_.Watch("s", Record());
   Run();

@@ -217,10 +217,11 @@ std::vector<std::string> WatchHub::Watched() const {
 }
 
 void WatchHub::Publish(const std::string& service,
-                       std::vector<Instance> instances,
-                       std::uint64_t revision) {
+                       std::vector<Instance> instances, std::uint64_t revision,
+                       absl::Status status) {
   auto fresh = std::make_shared<Published>();
   fresh->set.instances = std::move(instances);
+  fresh->set.status = std::move(status);
   fresh->revision = revision;
   // Freed after the lock, as is what it replaces.
   std::shared_ptr<const Published> replaced = std::move(fresh);
@@ -228,10 +229,7 @@ void WatchHub::Publish(const std::string& service,
   const auto topic = state_->topics.find(service);
   if (topic == state_->topics.end()) return;
   const std::shared_ptr<const Published>& last = topic->second.last;
-  if (last != nullptr && last->set.status.ok() &&
-      last->set.instances == replaced->set.instances) {
-    return;
-  }
+  if (last != nullptr && SameSet(last->set, replaced->set)) return;
   state_->Replace(state_, topic->second, replaced);
 }
 

@@ -48,9 +48,11 @@ class WatchHub {
   std::vector<std::string> Watched() const;
 
   /// `instances` passed CheckInstances. Nothing happens if the service is not
-  /// watched, or if its set was the same and its status OK.
+  /// watched, or if its set and its status were the same. A status that is not
+  /// OK says why there may be more instances than these.
   void Publish(const std::string& service, std::vector<Instance> instances,
-               std::uint64_t revision = 0);
+               std::uint64_t revision = 0,
+               absl::Status status = absl::OkStatus());
 
   /// The back end does not answer for this service, or for all that are
   /// watched: `status`, which is not OK, over the last known instances.
