@@ -25,12 +25,14 @@ struct RetryBudgetOptions {
   int min_retries_per_second = 10;
 };
 
-/// Allows retries in proportion to calls: in any `ttl` at most `retry_share` of
-/// the calls in it, and `min_retries_per_second` for each of its seconds.
+/// Allows retries in proportion to calls: over time at most `retry_share` of
+/// them, and `min_retries_per_second`.
 ///
 /// A call deposits 1000, a retry withdraws floor(1000 / retry_share), and both
-/// are forgotten after `ttl`. With a share of 0 a call deposits nothing and a
-/// retry costs 1.
+/// are forgotten after `ttl`, or up to a tenth of it earlier. With a share of 0
+/// a call deposits nothing and a retry costs 1. A retry is granted if the
+/// deposits, and the reserve of `min_retries_per_second` for a whole `ttl`,
+/// exceed the withdrawals by its cost.
 ///
 /// `OnCall` writes a line of memory of the thread's own. `TryRetry` reads all
 /// of them; it refuses without a lock and takes one to grant, so that threads
