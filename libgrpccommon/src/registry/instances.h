@@ -17,6 +17,9 @@ inline constexpr std::size_t kMaxInstances = 100'000;
 /// address comes twice, or if there are more than kMaxInstances.
 absl::Status CheckInstances(std::vector<Instance>& instances);
 
+/// The same for instances that have been checked one by one.
+absl::Status SortInstances(std::vector<Instance>& instances);
+
 /// Errors: kInvalidArgument.
 absl::Status CheckRegistrationOptions(const RegistrationOptions& options);
 

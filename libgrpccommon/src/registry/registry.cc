@@ -107,14 +107,18 @@ absl::Status CheckServiceName(std::string_view service) {
 namespace internal {
 
 absl::Status CheckInstances(std::vector<Instance>& instances) {
-  if (instances.size() > kMaxInstances) {
-    return Refuse("more than ", kMaxInstances, " instances");
-  }
   for (const Instance& instance : instances) {
     if (const absl::Status valid = CheckInstance(instance); !valid.ok()) {
       return Refuse("instance ", Quoted(instance.address), ": ",
                     valid.message());
     }
+  }
+  return SortInstances(instances);
+}
+
+absl::Status SortInstances(std::vector<Instance>& instances) {
+  if (instances.size() > kMaxInstances) {
+    return Refuse("more than ", kMaxInstances, " instances");
   }
   const auto before = [](const Instance& a, const Instance& b) {
     return a.address < b.address;
