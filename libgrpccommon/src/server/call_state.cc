@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/call_state.h"
 
-#include <exception>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "call/interceptor_fence.h"
 #include "google/protobuf/message.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/call/metadata_keys.h"
@@ -25,30 +25,6 @@ constexpr Clock::Duration kDeadlineSlack = std::chrono::milliseconds(10);
 
 thread_local std::size_t noted_request_bytes = 0;
 thread_local std::string noted_fault;
-
-absl::Status InterceptorThrew(const ServerCall& call,
-                              const ServerInterceptor& interceptor,
-                              std::string_view text) {
-  call.log().Error("interceptor threw",
-                   {{"interceptor", interceptor.name()}, {"exception", text}});
-  return WithReason(absl::InternalError("internal error"), "INTERCEPTOR_FAILED",
-                    kErrorDomain);
-}
-
-// Calls into an interceptor; what it throws becomes INTERNAL, and its text goes
-// to the log alone.
-template <typename Function>
-absl::Status Fenced(const ServerCall& call,
-                    const ServerInterceptor& interceptor, Function function) {
-  try {
-    return function();
-  } catch (const std::exception& error) {
-    return InterceptorThrew(call, interceptor, error.what());
-  } catch (...) {
-    return InterceptorThrew(call, interceptor,
-                            "not derived from std::exception");
-  }
-}
 
 }  // namespace
 

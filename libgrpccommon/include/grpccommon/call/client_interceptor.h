@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -17,6 +18,7 @@ namespace grpccommon {
 
 class ClientAttempt;
 class ClientCall;
+class ClientInterceptor;
 
 /// What an interceptor wants to be called for, on one method.
 struct ClientHooks {
@@ -26,9 +28,16 @@ struct ClientHooks {
   bool attempts = false;
   /// Each message of a stream, each way.
   bool messages = false;
+  /// Serves the method in place of the interceptor that was asked, with what
+  /// was prepared for it at hand: unlike on a server, methods come while calls
+  /// of others run, and no call shall look anything up. Null: that one itself.
+  std::shared_ptr<ClientInterceptor> for_method = nullptr;
 
   bool any() const { return start || finish || attempts || messages; }
-  static constexpr ClientHooks None() { return {false, false, false, false}; }
+  static ClientHooks None() {
+    return {
+        .start = false, .finish = false, .attempts = false, .messages = false};
+  }
 };
 
 /// Takes part in every outgoing call of the methods that it was registered for:
@@ -53,9 +62,10 @@ class GRPCCOMMON_EXPORT ClientInterceptor {
   /// credentials identify.
   virtual Stage stage() const = 0;
 
-  /// Called once for each method before its first call; prepares what the calls
-  /// need and says which hooks to run. `method` lives as long as the
-  /// interceptor is in use. An error fails the calls of the method.
+  /// Called for each method of each client and channel before the first call,
+  /// maybe while calls of other methods run; prepares what the calls need and
+  /// says which hooks to run. `method` lives as long as its calls. An error
+  /// fails the calls of the method.
   virtual absl::StatusOr<ClientHooks> Register(const Method& method);
 
   /// Lets the call go on with OK, or refuses it: then nothing is sent and the
