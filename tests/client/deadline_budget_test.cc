@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/deadline_budget.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "grpccommon/testing/status_matchers.h"
+
+namespace grpccommon::internal {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using testing::HasReason;
+using ::testing::HasSubstr;
+using testing::IsOkAndHolds;
+using testing::MessageIs;
+using testing::StatusIs;
+
+constexpr Clock::Duration kUnbounded = Clock::Duration::max();
+
+TEST(DeadlineBudgetTest, IsTheDefaultWhereNobodySaysAnything) {
+  EXPECT_THAT(DeadlineBudget({}), IsOkAndHolds(15s));
+  EXPECT_THAT(DeadlineBudget({.default_timeout = 3s}), IsOkAndHolds(3s));
+}
+
+TEST(DeadlineBudgetTest, TakesTheCallersWishThenTheContracts) {
+  EXPECT_THAT(DeadlineBudget({.contract_timeout = 2s}), IsOkAndHolds(2s));
+  EXPECT_THAT(DeadlineBudget({.timeout = 1s, .contract_timeout = 2s}),
+              IsOkAndHolds(1s));
+  EXPECT_THAT(DeadlineBudget({.timeout = 20s, .contract_timeout = 2s}),
+              IsOkAndHolds(20s));
+}
+
+TEST(DeadlineBudgetTest, KeepsATwentiethOfTheParentsTimeUpToTenMilliseconds) {
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 100ms}), IsOkAndHolds(95ms));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 200ms}), IsOkAndHolds(190ms));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 200ms - 20ns}),
+              IsOkAndHolds(190ms - 19ns));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 200ms + 20ns}),
+              IsOkAndHolds(190ms + 20ns));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 10s}),
+              IsOkAndHolds(10s - 10ms));
+}
+
+TEST(DeadlineBudgetTest, NeverOutlivesTheParent) {
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 2s, .timeout = 5s}),
+              IsOkAndHolds(2s - 10ms));
+  EXPECT_THAT(
+      DeadlineBudget({.parent_remaining = 2s, .timeout = 2s - 10ms - 1ns}),
+      IsOkAndHolds(2s - 10ms - 1ns));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 2s, .contract_timeout = 5s}),
+              IsOkAndHolds(2s - 10ms));
+}
+
+TEST(DeadlineBudgetTest, RefusesWhenNothingUsefulIsLeft) {
+  // The largest time that does not leave a millisecond, and the next.
+  constexpr Clock::Duration kEnough = 1'052'631ns;
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = kEnough}), IsOkAndHolds(1ms));
+  for (const Clock::Duration remaining :
+       {kEnough - 1ns, Clock::Duration(0ns), Clock::Duration(-1ns),
+        Clock::Duration(-5s), Clock::Duration::min()}) {
+    EXPECT_THAT(DeadlineBudget({.parent_remaining = remaining, .timeout = 1s}),
+                AllOf(StatusIs(absl::StatusCode::kDeadlineExceeded),
+                      HasReason("PARENT_DEADLINE_TOO_NEAR"),
+                      MessageIs(HasSubstr("nothing useful is left"))))
+        << remaining.count();
+  }
+}
+
+TEST(DeadlineBudgetTest, LetsACallerWantLessThanIsUseful) {
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 1s, .timeout = 1ns}),
+              IsOkAndHolds(1ns));
+}
+
+TEST(DeadlineBudgetTest, RefusesTimeoutsOutOfRange) {
+  EXPECT_THAT(DeadlineBudget({.timeout = 24h}), IsOkAndHolds(24h));
+  for (const Clock::Duration timeout :
+       {Clock::Duration(0), Clock::Duration(-1ns), 24h + 1ns, kUnbounded,
+        Clock::Duration::min()}) {
+    EXPECT_THAT(DeadlineBudget({.timeout = timeout}),
+                AllOf(StatusIs(absl::StatusCode::kInvalidArgument),
+                      MessageIs(HasSubstr("timeout must be in"))))
+        << timeout.count();
+  }
+}
+
+}  // namespace
+}  // namespace grpccommon::internal
