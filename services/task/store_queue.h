@@ -63,6 +63,11 @@ class StoreQueue {
   /// committed before is done, and nothing is committed meanwhile.
   absl::Status ReadBetweenWrites(ReadJob job);
 
+  /// Looks whether tasks can be read and written, by the way that writes take
+  /// but without changing anything. `done` gets the answer, on whatever thread:
+  /// an error of TaskStore, or kResourceExhausted if too many jobs wait.
+  void Check(std::function<void(const absl::Status&)> done);
+
  private:
   struct Job {
     WriteJob write;

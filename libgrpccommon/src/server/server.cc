@@ -499,9 +499,12 @@ void Server::Impl::EnterPhase(ServerPhase next) {
     phase = next;
   }
   changed.NotifyAll();
-  logger.Info("server phase", {{"phase", ServerPhaseName(next)},
-                               {"running_calls", call_path.running_calls()},
-                               {"grpc_port", grpc_port}});
+  logger.Info(
+      "server phase",
+      {{"phase", ServerPhaseName(next)},
+       {"running_calls", call_path.running_calls()},
+       {"grpc_port", grpc_port},
+       {"http_port", http_server != nullptr ? http_server->port() : 0}});
 }
 
 bool Server::Impl::WaitOrHurry(nanoseconds delay) {

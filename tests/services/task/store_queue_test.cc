@@ -151,6 +151,30 @@ TEST_F(StoreQueueTest, ReadsBetweenTransactions) {
   EXPECT_THAT(done_, ElementsAre("a OK", "seen 1", "b OK"));
 }
 
+TEST_F(StoreQueueTest, ACheckChangesNothing) {
+  {
+    const auto queue = Open();
+    ASSERT_TRUE(queue->Write(CreateJob("a")).ok());
+    queue->Check([this](const absl::Status& status) {
+      done_.push_back("check " + status.ToString());
+    });
+    ASSERT_TRUE(queue->Write(CreateJob("b")).ok());
+  }
+  EXPECT_THAT(done_, ElementsAre("a OK", "check OK", "b OK"));
+  const auto store = *TaskStore::Open({.path = folder_ / "tasks.db"});
+  EXPECT_EQ(store->List(kAda, "", 0, 10)->sequence, 2);
+}
+
+TEST_F(StoreQueueTest, ACheckFailsWhereAWriteWouldBeRefused) {
+  const auto queue = Open({.max_waiting = 1});
+  std::promise<void> go_on = Block(*queue);
+  ASSERT_TRUE(queue->Write(CreateJob("a")).ok());
+  absl::Status checked;
+  queue->Check([&checked](const absl::Status& status) { checked = status; });
+  EXPECT_EQ(checked.code(), absl::StatusCode::kResourceExhausted);
+  go_on.set_value();
+}
+
 TEST_F(StoreQueueTest, TellsWhyItCannotOpen) {
   const auto queue = StoreQueue::Open({.path = folder_ / "missing/tasks.db"});
   EXPECT_EQ(queue.status().code(), absl::StatusCode::kUnavailable);

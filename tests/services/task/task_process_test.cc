@@ -20,9 +20,12 @@
 
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 #include "gtest/gtest.h"
+#include "http/raw_client.h"
+#include "services/task/task_store.h"
 #include "services/task/temp_folder.h"
 #include "taskservice/task_service.grpc.pb.h"
 
@@ -56,13 +59,14 @@ class TaskProcessTest : public ::testing::Test {
               std::optional<rlim_t> largest_file = std::nullopt) {
     const std::vector<std::string> environment = {
         "GRPCCOMMON_GRPC_ADDRESS=" + Address(),
-        "GRPCCOMMON_HTTP_ADDRESS=",
+        "GRPCCOMMON_HTTP_ADDRESS=127.0.0.1:0",
         "GRPCCOMMON_AUTH__JWKS_FILE=" + (folder_ / "dev_jwks.json"),
         "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
         "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
         "GRPCCOMMON_DRAIN_DELAY=0s",
         "GRPCCOMMON_RATE_LIMIT=false",
-        "GRPCCOMMON_APP_DATABASE=" + database};
+        "GRPCCOMMON_APP_DATABASE=" + database,
+        "GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL=" + check_interval_};
     std::vector<char*> variables;
     for (const std::string& variable : environment) {
       variables.push_back(const_cast<char*>(variable.c_str()));
@@ -147,7 +151,23 @@ class TaskProcessTest : public ::testing::Test {
     return ids;
   }
 
+  // Of a child that serves, from its log.
+  int HttpPort() const {
+    for (;;) {
+      const std::string log = Log();
+      const std::size_t place = log.find("\"http_port\":");
+      if (place != std::string::npos) return std::stoi(log.substr(place + 12));
+      std::this_thread::yield();
+    }
+  }
+  grpccommon::testing::RawResponse Readiness() const {
+    grpccommon::testing::RawClient client(HttpPort());
+    client.Send("GET /healthz/ready HTTP/1.1\r\nhost: x\r\n\r\n");
+    return client.ReadResponse();
+  }
+
   TempFolder folder_;
+  std::string check_interval_ = "100ms";
   pid_t child_ = 0;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<taskservice::TaskService::Stub> stub_;
@@ -365,6 +385,48 @@ TEST_F(TaskProcessTest, AFullDiskRefusesWritesAndLosesNothing) {
   Start();
   EXPECT_EQ(List(token), acknowledged);
   EXPECT_TRUE(Create(request, token).ok());
+}
+
+TEST_F(TaskProcessTest, DoesNotServeWhileItsDatabaseCannotBeUsed) {
+  using grpc::health::v1::HealthCheckResponse;
+  Start();
+  const auto context = With("");
+  const auto watch = grpc::health::v1::Health::NewStub(channel_)->Watch(
+      context.get(), grpc::health::v1::HealthCheckRequest());
+  const auto wait_for = [&watch](HealthCheckResponse::ServingStatus status) {
+    HealthCheckResponse response;
+    while (watch->Read(&response)) {
+      if (response.status() == status) return true;
+    }
+    return false;
+  };
+  ASSERT_TRUE(wait_for(HealthCheckResponse::SERVING)) << Log();
+  EXPECT_EQ(Readiness().status, 200);
+  EXPECT_THAT(Readiness().body,
+              HasSubstr(R"("name":"database","status":"up")"));
+  {
+    // Somebody holds SQLite's lock.
+    const auto other = *TaskStore::Open({.path = folder_ / "tasks.db"});
+    ASSERT_TRUE(other->Begin().ok());
+    ASSERT_TRUE(wait_for(HealthCheckResponse::NOT_SERVING)) << Log();
+    const auto readiness = Readiness();
+    EXPECT_EQ(readiness.status, 503);
+    EXPECT_THAT(readiness.body,
+                HasSubstr(R"("name":"database","status":"down")"));
+    ASSERT_TRUE(other->Commit().ok());
+  }
+  EXPECT_TRUE(wait_for(HealthCheckResponse::SERVING)) << Log();
+  EXPECT_EQ(Readiness().status, 200);
+}
+
+TEST_F(TaskProcessTest, RefusesACheckIntervalThatIsNone) {
+  for (const std::string interval : {"soon", "1ns", "25h"}) {
+    check_interval_ = interval;
+    (void)TokenOf("--subject nobody");
+    Launch(folder_ / "tasks.db");
+    EXPECT_EQ(WaitForExit(), 78) << interval << Log();
+  }
+  EXPECT_THAT(Log(), HasSubstr("GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL"));
 }
 
 TEST_F(TaskProcessTest, DoesNotStartWithoutADatabaseThatItCanWrite) {
