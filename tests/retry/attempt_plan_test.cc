@@ -404,7 +404,8 @@ TEST_F(AttemptPlanTest, WorksWithTheThrottleOfGrpc) {
 }
 
 TEST_F(AttemptPlanTest, WorksWithTheBudget) {
-  const auto budget = *RetryBudget::Create({.min_retries_per_second = 0});
+  const auto budget =
+      *RetryBudget::Create({.retry_share = 0.2, .min_retries_per_second = 0});
   policy_.allowance = budget.get();
   chance_ = 0;
   for (int i = 0; i < 4; ++i) {

@@ -18,6 +18,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Finagle's defaults.
+constexpr RetryBudgetOptions kFinagle = {
+    .ttl = 10s, .retry_share = 0.2, .min_retries_per_second = 10};
+
 class RetryBudgetTest : public ::testing::Test {
  protected:
   void Create(const RetryBudgetOptions& options) {
@@ -40,14 +44,14 @@ class RetryBudgetTest : public ::testing::Test {
 };
 
 TEST_F(RetryBudgetTest, GrantsItsReserveToAClientThatHasNotCalledYet) {
-  Create({});
+  Create(kFinagle);
   EXPECT_EQ(budget_->available(clock_.Now()), 100);
   EXPECT_EQ(Drain(), 100);
   EXPECT_EQ(budget_->available(clock_.Now()), 0);
 }
 
 TEST_F(RetryBudgetTest, GrantsItsShareOfTheCallsOnTopOfTheReserve) {
-  Create({});
+  Create(kFinagle);
   Call(1004);
   EXPECT_EQ(Drain(), 300);
   Call(1);
@@ -81,7 +85,7 @@ TEST_F(RetryBudgetTest, WithNeitherItGrantsNothing) {
 }
 
 TEST_F(RetryBudgetTest, ForgetsCallsATenthOfTheTtlEarlyAtMost) {
-  Create({.min_retries_per_second = 0});
+  Create({.retry_share = 0.2, .min_retries_per_second = 0});
   Call(100);
   clock_.Advance(9s);
   EXPECT_EQ(budget_->available(clock_.Now()), 20);
@@ -90,7 +94,7 @@ TEST_F(RetryBudgetTest, ForgetsCallsATenthOfTheTtlEarlyAtMost) {
 }
 
 TEST_F(RetryBudgetTest, ForgetsRetriesToo) {
-  Create({.retry_share = 0});
+  Create({.retry_share = 0, .min_retries_per_second = 10});
   EXPECT_EQ(Drain(), 100);
   clock_.Advance(9s);
   EXPECT_EQ(Drain(), 0);
@@ -99,7 +103,7 @@ TEST_F(RetryBudgetTest, ForgetsRetriesToo) {
 }
 
 TEST_F(RetryBudgetTest, OwesRetriesOfCallsThatAreForgottenFirst) {
-  Create({.min_retries_per_second = 0});
+  Create({.retry_share = 0.2, .min_retries_per_second = 0});
   Call(100);
   clock_.Advance(9s);
   EXPECT_EQ(Drain(), 20);
@@ -112,14 +116,14 @@ TEST_F(RetryBudgetTest, OwesRetriesOfCallsThatAreForgottenFirst) {
 }
 
 TEST_F(RetryBudgetTest, RemembersNothingAfterALongPause) {
-  Create({.min_retries_per_second = 0});
+  Create({.retry_share = 0.2, .min_retries_per_second = 0});
   Call(1000);
   clock_.Advance(24h * 365);
   EXPECT_EQ(Drain(), 0);
 }
 
 TEST_F(RetryBudgetTest, TakesATimeThatIsALittleOld) {
-  Create({.min_retries_per_second = 0});
+  Create({.retry_share = 0.2, .min_retries_per_second = 0});
   const Clock::TimePoint before = clock_.Now();
   clock_.Advance(1s);
   Call(5);
@@ -178,7 +182,8 @@ TEST_F(RetryBudgetTest, DoesWhatTheDefinitionSays) {
     RetryBudgetOptions options;
     std::int64_t deposit, withdrawal, reserve;
   } cases[] = {
-      {{}, 1000, 5000, 500'000},
+      {kFinagle, 1000, 5000, 500'000},
+      {{}, 1000, 10'000, 100'000},
       {{.ttl = 1s, .retry_share = 0.05, .min_retries_per_second = 1},
        1000,
        20'000,
@@ -234,7 +239,7 @@ class Recent {
 };
 
 TEST_F(RetryBudgetTest, NeverGrantsMoreThanItsShare) {
-  Create({});
+  Create(kFinagle);
   std::mt19937_64 random(5);
   Recent calls(10s);
   Recent retries(9s);

@@ -19,10 +19,10 @@ struct RetryBudgetOptions {
   /// How long a call counts, in [1 s, 60 s]; forgotten by tenths.
   std::chrono::nanoseconds ttl = std::chrono::seconds(10);
   /// Retries for each call, 0 or in [0.001, 10].
-  double retry_share = 0.2;
+  double retry_share = 0.1;
   /// Retries a second on top of that, in [0, 1e6], for clients that call
   /// seldom or have just begun. All of a `ttl`'s may be used at once.
-  int min_retries_per_second = 10;
+  int min_retries_per_second = 1;
 };
 
 /// Allows retries in proportion to calls: over time at most `retry_share` of
@@ -33,6 +33,11 @@ struct RetryBudgetOptions {
 /// a call deposits nothing and a retry costs 1. A retry is granted if the
 /// deposits, and the reserve of `min_retries_per_second` for a whole `ttl`,
 /// exceed the withdrawals by its cost.
+///
+/// While everything fails, a back end gets 1 + retry_share +
+/// min_retries_per_second / (calls a second of one client) times its load: 1.2
+/// at the most with the defaults and clients of ten calls a second or more.
+/// (Finagle's defaults, 0.2 and 10, would be 2.2.)
 ///
 /// `OnCall` writes a line of memory of the thread's own. `TryRetry` reads all
 /// of them; it refuses without a lock and takes one to grant, so that threads

@@ -34,9 +34,9 @@ struct LatencyPercentileOptions {
 /// (rounded up), between 16 µs and two minutes.
 ///
 /// Thread-safe. `Record` adds one to a counter that few threads share; once in
-/// a `refresh` one caller adds all up, which takes it some 10 µs, and nobody
-/// waits for it. About 36 KiB.
-/// Source: Finagle's WindowedPercentileHistogram and BackupRequestFilter.
+/// a `refresh` one caller adds all up, which takes it a few microseconds, and
+/// nobody waits for it. About 36 KiB. Source: Finagle's
+/// WindowedPercentileHistogram and BackupRequestFilter.
 class GRPCCOMMON_EXPORT LatencyPercentile {
  public:
   /// Errors: kInvalidArgument, naming the option that is out of range.
