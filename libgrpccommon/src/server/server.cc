@@ -276,7 +276,7 @@ struct Server::Impl {
   Router http_routes;
   std::vector<grpc::Service*> unguarded;
   std::unique_ptr<grpc::Service> reflection;
-  std::unique_ptr<internal::TlsFiles> tls;
+  std::unique_ptr<internal::ServerTls> tls;
   std::vector<std::function<void()>> on_drain;
   std::vector<std::function<void()>> on_stopped;
   std::unique_ptr<grpc::Server> grpc_server;
@@ -307,7 +307,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   auto impl =
       std::make_unique<Impl>(std::move(options), std::move(sink), clock);
   if (impl->options.tls.has_value()) {
-    auto tls = internal::TlsFiles::Create(
+    auto tls = internal::ServerTls::Create(
         *impl->options.tls, impl->concerns.scheduler(), impl->logger);
     if (!tls.ok()) return tls.status();
     impl->tls = *std::move(tls);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "auth/tls_files.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/server/server_options.h"
@@ -11,28 +12,22 @@
 
 namespace grpccommon::internal {
 
-/// The certificate, key and client CA of a port. Read again when a file
-/// changes; what turns out not to be usable is logged and leaves the old ones
-/// in force.
-///
-/// gRPC's own file watcher would serve nobody with a broken file, so it is
-/// pointed at copies in memory that only ever hold what was checked.
-class TlsFiles {
+/// What a port does TLS with.
+class ServerTls {
  public:
   /// `scheduler` is borrowed and must outlive this; this must outlive the
-  /// server that has the credentials. Errors: kInvalidArgument and what
-  /// ReadFile gives, naming the file: one that cannot be read, is not PEM, or a
-  /// key that is not the certificate's.
-  static absl::StatusOr<std::unique_ptr<TlsFiles>> Create(
+  /// server that has the credentials. Errors: as TlsFiles::Create.
+  static absl::StatusOr<std::unique_ptr<ServerTls>> Create(
       const TlsOptions& options, Scheduler& scheduler, const Logger& logger);
-  ~TlsFiles();
 
-  std::shared_ptr<grpc::ServerCredentials> credentials() const;
+  std::shared_ptr<grpc::ServerCredentials> credentials() const {
+    return credentials_;
+  }
 
  private:
-  struct Impl;
-  explicit TlsFiles(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  ServerTls(std::unique_ptr<TlsFiles> files, const TlsOptions& options);
+  const std::unique_ptr<TlsFiles> files_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
 };
 
 }  // namespace grpccommon::internal

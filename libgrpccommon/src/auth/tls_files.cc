@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "auth/tls_files.h"
+
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "auth/openssl.h"
+#include "grpccommon/base/check_range.h"
+#include "grpccommon/base/file.h"
+#include "grpccommon/base/mutex.h"
+
+namespace grpccommon::internal {
+namespace {
+
+constexpr std::size_t kMaxPemBytes = 1 << 20;
+
+// The contents of the files; empty where there is none.
+struct Pems {
+  std::string certificate;
+  std::string private_key;
+  std::string ca;
+};
+
+absl::StatusOr<X509Ptr> ParseCertificate(const std::string& pem,
+                                         const std::string& path) {
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  if (certificate != nullptr) return certificate;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " holds no certificate in PEM form"));
+}
+
+// Asked for a passphrase, OpenSSL would read the terminal.
+int NoPassphrase(char*, int, int, void*) { return 0; }
+
+absl::Status CheckIdentity(const Pems& pems, const TlsFilePaths& paths) {
+  absl::StatusOr<X509Ptr> certificate =
+      ParseCertificate(pems.certificate, paths.certificate);
+  if (!certificate.ok()) return certificate.status();
+  const BioPtr bio(BIO_new_mem_buf(pems.private_key.data(),
+                                   static_cast<int>(pems.private_key.size())));
+  const PkeyPtr key(
+      PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
+  if (key == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        paths.private_key, " holds no unencrypted private key in PEM form"));
+  }
+  if (X509_check_private_key(certificate->get(), key.get()) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        paths.private_key, " is not the key of ", paths.certificate));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Pems> ReadChecked(const TlsFilePaths& paths) {
+  Pems pems;
+  absl::Status status;
+  const auto read = [&status](const std::string& path, std::string& pem) {
+    if (path.empty()) return;
+    absl::StatusOr<std::string> content = ReadFile(path, kMaxPemBytes);
+    if (content.ok()) {
+      pem = *std::move(content);
+    } else {
+      status.Update(content.status());
+    }
+  };
+  read(paths.certificate, pems.certificate);
+  read(paths.private_key, pems.private_key);
+  read(paths.ca, pems.ca);
+  const OpensslErrorScope errors;
+  if (status.ok() && !paths.certificate.empty()) {
+    status = CheckIdentity(pems, paths);
+  }
+  if (status.ok() && !paths.ca.empty()) {
+    status = ParseCertificate(pems.ca, paths.ca).status();
+  }
+  if (!status.ok()) return status;
+  return pems;
+}
+
+// Closes what nobody looks at any more. gRPC may look once more while it drops
+// its watcher of a file, in an order that it does not promise, and by then the
+// number could be another file's: so a second later, at the next occasion.
+void CloseSoon(int fd) {
+  using Entry = std::pair<Clock::TimePoint, int>;
+  static Mutex* const mutex = new Mutex();
+  static std::deque<Entry>* const waiting = new std::deque<Entry>();
+  const Clock::TimePoint now = SteadyClock().Now();
+  const MutexLock lock(*mutex);
+  waiting->emplace_back(now + std::chrono::seconds(1), fd);
+  while (waiting->front().first <= now) {
+    close(waiting->front().second);
+    waiting->pop_front();
+  }
+}
+
+// A file in memory that only this process sees, and whose content is replaced
+// as a whole: a reader of the path gets the old one or the new one.
+class MemoryFile {
+ public:
+  MemoryFile() = default;
+  ~MemoryFile() {
+    if (fd_ >= 0) CloseSoon(fd_);
+  }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  absl::Status Replace(const std::string& content) {
+    const int fresh = memfd_create("grpccommon-tls", MFD_CLOEXEC);
+    if (fresh < 0 || !WriteAll(fresh, content)) {
+      const absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
+          "cannot keep a certificate in memory: ", std::strerror(errno)));
+      if (fresh >= 0) close(fresh);
+      return status;
+    }
+    if (fd_ < 0) {
+      fd_ = fresh;
+    } else {
+      dup3(fresh, fd_, O_CLOEXEC);
+      close(fresh);
+    }
+    return absl::OkStatus();
+  }
+
+  std::string path() const { return absl::StrCat("/proc/self/fd/", fd_); }
+
+ private:
+  static bool WriteAll(int fd, const std::string& content) {
+    std::size_t done = 0;
+    while (done < content.size()) {
+      const ssize_t count =
+          write(fd, content.data() + done, content.size() - done);
+      if (count < 0 && errno != EINTR) return false;
+      if (count > 0) done += static_cast<std::size_t>(count);
+    }
+    return true;
+  }
+
+  int fd_ = -1;
+};
+
+}  // namespace
+
+struct TlsFiles::Impl {
+  Impl(const TlsFilePaths& p, const Logger& l) : paths(p), logger(l) {}
+
+  absl::Status Publish(const Pems& pems) {
+    absl::Status status;
+    if (!paths.certificate.empty()) {
+      status.Update(certificate.Replace(pems.certificate));
+      status.Update(private_key.Replace(pems.private_key));
+    }
+    if (!paths.ca.empty()) status.Update(ca.Replace(pems.ca));
+    return status;
+  }
+
+  void Reload() {
+    const absl::StatusOr<Pems> pems = ReadChecked(paths);
+    absl::Status status = pems.status();
+    if (status.ok()) status = Publish(*pems);
+    if (status.ok()) {
+      logger.Info(
+          "TLS files reloaded",
+          {{"certificate_file", paths.certificate}, {"ca_file", paths.ca}});
+    } else {
+      logger.Error("TLS files are not usable; the old ones stay in force",
+                   {{"error", status.ToString()}});
+    }
+  }
+
+  const TlsFilePaths paths;
+  const Logger logger;
+  MemoryFile certificate;
+  MemoryFile private_key;
+  MemoryFile ca;
+  // Last, so that no reload runs while the rest goes.
+  std::vector<std::unique_ptr<FileWatcher>> watchers;
+};
+
+absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Create(
+    const TlsFilePaths& paths, Scheduler& scheduler, const Logger& logger) {
+  if (absl::Status valid =
+          CheckRange("tls.reload_interval", paths.reload_interval,
+                     std::chrono::seconds(1), std::chrono::hours(24));
+      !valid.ok()) {
+    return valid;
+  }
+  if (paths.certificate.empty() != paths.private_key.empty()) {
+    return absl::InvalidArgumentError(
+        "tls needs certificate and private key, or neither of them");
+  }
+  const absl::StatusOr<Pems> pems = ReadChecked(paths);
+  if (!pems.ok()) return pems.status();
+  auto impl = std::make_unique<Impl>(paths, logger);
+  if (absl::Status status = impl->Publish(*pems); !status.ok()) return status;
+  for (const std::string& path :
+       {paths.certificate, paths.private_key, paths.ca}) {
+    if (path.empty()) continue;
+    impl->watchers.push_back(std::make_unique<FileWatcher>(
+        path, scheduler, paths.reload_interval,
+        [reloading = impl.get()] { reloading->Reload(); }));
+  }
+  return std::unique_ptr<TlsFiles>(new TlsFiles(std::move(impl)));
+}
+
+TlsFiles::TlsFiles(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TlsFiles::~TlsFiles() = default;
+
+std::shared_ptr<grpc::experimental::CertificateProviderInterface>
+TlsFiles::CreateProvider(std::chrono::seconds interval) const {
+  const bool identity = !impl_->paths.certificate.empty();
+  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      identity ? impl_->private_key.path() : "",
+      identity ? impl_->certificate.path() : "",
+      impl_->paths.ca.empty() ? "" : impl_->ca.path(),
+      static_cast<unsigned>(interval.count()));
+}
+
+}  // namespace grpccommon::internal
