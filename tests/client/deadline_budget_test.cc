@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/deadline_budget.h"
+#include "grpccommon/client/deadline_budget.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "grpccommon/testing/status_matchers.h"
 
-namespace grpccommon::internal {
+namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
 using ::testing::AllOf;
 using testing::HasReason;
 using ::testing::HasSubstr;
+using testing::IsOk;
 using testing::IsOkAndHolds;
 using testing::MessageIs;
 using testing::StatusIs;
@@ -21,7 +22,7 @@ constexpr Clock::Duration kUnbounded = Clock::Duration::max();
 
 TEST(DeadlineBudgetTest, IsTheDefaultWhereNobodySaysAnything) {
   EXPECT_THAT(DeadlineBudget({}), IsOkAndHolds(15s));
-  EXPECT_THAT(DeadlineBudget({.default_timeout = 3s}), IsOkAndHolds(3s));
+  EXPECT_THAT(DeadlineBudget({}, {.default_timeout = 3s}), IsOkAndHolds(3s));
 }
 
 TEST(DeadlineBudgetTest, TakesTheCallersWishThenTheContracts) {
@@ -68,6 +69,31 @@ TEST(DeadlineBudgetTest, RefusesWhenNothingUsefulIsLeft) {
   }
 }
 
+TEST(DeadlineBudgetTest, ReserveAndLeastUsefulTimeCanBeChosen) {
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 10s}, {.max_reserve = 0ns}),
+              IsOkAndHolds(10s));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 1s}, {.max_reserve = 50ms}),
+              IsOkAndHolds(950ms));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 1s},
+                             {.max_reserve = 0ns, .min_useful = 1s}),
+              IsOkAndHolds(1s));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 1s - 1ns},
+                             {.max_reserve = 0ns, .min_useful = 1s}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(DeadlineBudget({.parent_remaining = 0ns}, {.min_useful = 0ns}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST(DeadlineBudgetTest, OptionsOutOfRangeAreNamed) {
+  EXPECT_THAT(CheckOptions(DeadlineBudgetOptions()), IsOk());
+  EXPECT_THAT(CheckOptions({.default_timeout = 0ns}),
+              MessageIs(HasSubstr("deadline.default_timeout must be in")));
+  EXPECT_THAT(CheckOptions({.max_reserve = 1s + 1ns}),
+              MessageIs(HasSubstr("deadline.max_reserve must be in")));
+  EXPECT_THAT(CheckOptions({.min_useful = -1ns}),
+              MessageIs(HasSubstr("deadline.min_useful must be in")));
+}
+
 TEST(DeadlineBudgetTest, LetsACallerWantLessThanIsUseful) {
   EXPECT_THAT(DeadlineBudget({.parent_remaining = 1s, .timeout = 1ns}),
               IsOkAndHolds(1ns));
@@ -86,4 +112,4 @@ TEST(DeadlineBudgetTest, RefusesTimeoutsOutOfRange) {
 }
 
 }  // namespace
-}  // namespace grpccommon::internal
+}  // namespace grpccommon

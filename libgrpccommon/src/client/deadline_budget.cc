@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/deadline_budget.h"
+#include "grpccommon/client/deadline_budget.h"
 
 #include <algorithm>
 
@@ -7,25 +7,47 @@
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/status/details.h"
 
-namespace grpccommon::internal {
+namespace grpccommon {
+namespace {
 
-absl::StatusOr<Clock::Duration> DeadlineBudget(const TimeWanted& wanted) {
+constexpr int kReserveDivisor = 20;
+constexpr Clock::Duration kMaxTimeout = std::chrono::hours(24);
+
+absl::Status CheckTimeout(std::string_view name, Clock::Duration timeout) {
+  return CheckRange(name, timeout, Clock::Duration(1), kMaxTimeout);
+}
+
+}  // namespace
+
+absl::Status CheckOptions(const DeadlineBudgetOptions& options) {
+  const Clock::Duration zero = Clock::Duration::zero();
+  absl::Status valid =
+      CheckTimeout("deadline.default_timeout", options.default_timeout);
+  valid.Update(CheckRange("deadline.max_reserve", options.max_reserve, zero,
+                          std::chrono::seconds(1)));
+  valid.Update(CheckRange("deadline.min_useful", options.min_useful, zero,
+                          std::chrono::seconds(1)));
+  return valid;
+}
+
+absl::StatusOr<Clock::Duration> DeadlineBudget(
+    const WantedTime& wanted, const DeadlineBudgetOptions& options) {
   if (wanted.timeout.has_value()) {
-    if (absl::Status valid = CheckRange("timeout", *wanted.timeout,
-                                        Clock::Duration(1), kMaxTimeout);
+    if (absl::Status valid = CheckTimeout("timeout", *wanted.timeout);
         !valid.ok()) {
       return valid;
     }
   }
   const Clock::Duration own = wanted.timeout.value_or(
-      wanted.contract_timeout.value_or(wanted.default_timeout));
+      wanted.contract_timeout.value_or(options.default_timeout));
   if (wanted.parent_remaining == Clock::Duration::max()) return own;
 
+  const Clock::Duration zero = Clock::Duration::zero();
   const Clock::Duration left =
       wanted.parent_remaining -
-      std::clamp(wanted.parent_remaining / kReserveDivisor,
-                 Clock::Duration::zero(), kMaxReserve);
-  if (left >= kMinUsefulTime) return std::min(own, left);
+      std::clamp(wanted.parent_remaining / kReserveDivisor, zero,
+                 options.max_reserve);
+  if (left > zero && left >= options.min_useful) return std::min(own, left);
   return WithReason(
       absl::DeadlineExceededError(absl::StrCat(
           "nothing useful is left of the time of the call that this one is "
@@ -34,4 +56,4 @@ absl::StatusOr<Clock::Duration> DeadlineBudget(const TimeWanted& wanted) {
       "PARENT_DEADLINE_TOO_NEAR", kErrorDomain);
 }
 
-}  // namespace grpccommon::internal
+}  // namespace grpccommon
