@@ -10,7 +10,7 @@ include_guard(GLOBAL)
 # Every package that the library can link, in finding order: vcpkg's gRPC
 # package wants Protobuf and Abseil found before it.
 set(GRPCCOMMON_PACKAGES
-  Threads OpenSSL absl Protobuf gRPC prometheus-cpp nlohmann_json spdlog CURL
+  Threads OpenSSL absl Protobuf gRPC c-ares prometheus-cpp nlohmann_json spdlog CURL
   Boost re2 GTest benchmark
   CACHE INTERNAL "")
 
@@ -40,6 +40,18 @@ macro(grpccommon_find_dependencies)
         add_library(re2::re2 INTERFACE IMPORTED GLOBAL)
         set_property(TARGET re2::re2
           PROPERTY INTERFACE_LINK_LIBRARIES PkgConfig::RE2)
+      endif()
+    elseif(_package STREQUAL "c-ares")
+      # After gRPC, which defines the target where there is no CMake package.
+      if(NOT TARGET c-ares::cares)
+        find_package(c-ares CONFIG QUIET)
+      endif()
+      if(NOT TARGET c-ares::cares)
+        _grpccommon_find(PkgConfig)
+        pkg_check_modules(CARES REQUIRED IMPORTED_TARGET GLOBAL libcares)
+        add_library(c-ares::cares INTERFACE IMPORTED GLOBAL)
+        set_property(TARGET c-ares::cares
+          PROPERTY INTERFACE_LINK_LIBRARIES PkgConfig::CARES)
       endif()
     else()
       _grpccommon_find(${_package} CONFIG)
