@@ -22,6 +22,18 @@ TEST(HexTest, EveryByteReadsBackAsItself) {
   }
 }
 
+TEST(HexTest, EveryNumberOfBytesIsWrittenInOrder) {
+  std::vector<std::uint8_t> bytes;
+  std::string expected;
+  for (int size = 1; size <= 40; ++size) {
+    const int value = size * 53 % 256;
+    bytes.push_back(static_cast<std::uint8_t>(value));
+    expected += "0123456789abcdef"[value / 16];
+    expected += "0123456789abcdef"[value % 16];
+    EXPECT_EQ(ToHex(bytes), expected);
+  }
+}
+
 TEST(HexTest, WritesNothingBeyondTheDigits) {
   std::string out = "######";
   WriteHex(std::vector<std::uint8_t>{0x12, 0xcd}, out.data() + 1);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/base/uuid.h"
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
+#include "grpccommon/base/hex.h"
 #include "grpccommon/base/random.h"
 
 namespace grpccommon {
 namespace {
-
-constexpr char kHexDigits[] = "0123456789abcdef";
 
 bool IsHexDigit(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
@@ -28,18 +29,21 @@ void WriteUuidV7(Clock::WallTime now, char* out) {
           .count());
   // 48 bits of time, 4 of version, 12 random; then 2 of variant, 62 random.
   const std::uint64_t bits = RandomBits();
-  const std::uint64_t words[2] = {
-      (milliseconds << 16) | 0x7000 | (bits & 0x0fff),
-      (std::uint64_t{0b10} << 62) | (RandomBits() >> 2)};
-  std::size_t digit = 0;
-  for (std::size_t i = 0; i < kUuidLength; ++i) {
-    if (IsHyphenPlace(i)) {
-      out[i] = '-';
-      continue;
-    }
-    out[i] = kHexDigits[(words[digit / 16] >> (60 - 4 * (digit % 16))) & 0xf];
-    ++digit;
+  std::uint64_t words[2] = {(milliseconds << 16) | 0x7000 | (bits & 0x0fff),
+                            (std::uint64_t{0b10} << 62) | (RandomBits() >> 2)};
+  if constexpr (std::endian::native == std::endian::little) {
+    for (std::uint64_t& word : words) word = __builtin_bswap64(word);
   }
+  std::uint8_t bytes[sizeof words];
+  std::memcpy(bytes, words, sizeof words);
+  char digits[2 * sizeof bytes];
+  WriteHex(bytes, digits);
+  std::memcpy(out, digits, 8);
+  std::memcpy(out + 9, digits + 8, 4);
+  std::memcpy(out + 14, digits + 12, 4);
+  std::memcpy(out + 19, digits + 16, 4);
+  std::memcpy(out + 24, digits + 20, 12);
+  out[8] = out[13] = out[18] = out[23] = '-';
 }
 
 std::string UuidV7(const Clock& clock) {
