@@ -2,7 +2,6 @@
 #include "grpccommon/accesslog/access_log.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <string>
 #include <utility>
@@ -10,12 +9,12 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "grpccommon/base/check_range.h"
-#include "grpccommon/base/hex.h"
 #include "grpccommon/base/utf8.h"
 #include "grpccommon/call/metadata_keys.h"
 #include "grpccommon/call/redact.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
+#include "log/line_fields.h"
 
 namespace grpccommon {
 namespace {
@@ -50,12 +49,12 @@ void AddPayload(std::string_view name, const Payload& payload, LogLine& line) {
   }
 }
 
-template <std::size_t kBytes>
-void AddHex(std::string_view name, const std::array<std::uint8_t, kBytes>& id,
-            LogLine& line) {
-  char hex[2 * kBytes];
-  WriteHex(id, hex);
-  line.Add(name, std::string_view(hex, sizeof hex));
+// ,"grpc.method":"…"
+std::string RenderMethod(std::string_view path) {
+  LogLine line;
+  line.Add("grpc.method", path);
+  const std::string_view object = line.Finish();
+  return "," + std::string(object.substr(1, object.size() - 3));
 }
 
 std::int64_t Microseconds(Clock::Duration duration) {
@@ -76,9 +75,12 @@ std::int64_t AttemptOf(const ServerCall& call) {
 }  // namespace
 
 struct AccessLog::MethodState {
-  explicit MethodState(const Method& m) : method(m) {}
+  MethodState(const Method& m, std::string i)
+      : method(m), identity(std::move(i)) {}
 
   const Method& method;
+  // What the lines of all its calls share, as it stands in them.
+  const std::string identity;
   // -1: the logger's own.
   std::atomic<int> level{-1};
   // Null: not logged.
@@ -128,7 +130,8 @@ void AccessLog::SetLevel(const Selector& methods,
 
 absl::StatusOr<Hooks> AccessLog::Register(const Method& method) {
   if (methods_.size() <= method.index) methods_.resize(method.index + 1);
-  auto state = std::make_unique<MethodState>(method);
+  auto state =
+      std::make_unique<MethodState>(method, RenderMethod(Cut(method.path)));
   const AccessLogPayloads& payloads = options_.payloads;
   Hooks hooks = {.start = false};
   if (method.descriptor != nullptr && payloads.methods(method)) {
@@ -161,13 +164,19 @@ std::string_view AccessLog::Cut(std::string_view text) const {
   return TruncateUtf8(text, options_.max_field_bytes);
 }
 
-void AccessLog::AddIdentity(const ServerCall& call, LogLine& line) const {
-  line.Add("request_id", Cut(call.request_id()));
+void AccessLog::AddIdentity(const ServerCall& call, const MethodState& method,
+                            internal::LineFields& fields) const {
+  fields.Text<"request_id">(Cut(call.request_id()));
   if (call.trace().valid()) {
-    AddHex("trace_id", call.trace().trace_id, line);
-    AddHex("span_id", call.trace().span_id, line);
+    fields.Hex<"trace_id">(call.trace().trace_id)
+        .Hex<"span_id">(call.trace().span_id);
   }
-  line.Add("grpc.method", Cut(call.path()));
+  // Only a generic service's calls have a path of their own.
+  if (call.path().data() == method.method.path.data()) {
+    fields.Rendered(method.identity);
+  } else {
+    fields.Text<"grpc.method">(Cut(call.path()));
+  }
 }
 
 absl::Status AccessLog::OnStart(ServerCall& call) {
@@ -207,8 +216,11 @@ void AccessLog::LogMessage(const ServerCall& call, std::string_view direction,
       direction == "sent" ? *method.reply : *method.request;
   LogLine line;
   logger_.Begin(line, options_.ok.level, "message");
-  AddIdentity(call, line);
-  line.Add("direction", direction).Add({"number", number});
+  {
+    internal::LineFields fields(line);
+    AddIdentity(call, method, fields);
+    fields.Word<"direction">(direction).Integer<"number">(number);
+  }
   AddPayload("message", Render(redactor, *message, options_.payloads.max_bytes),
              line);
   logger_.Write(line);
@@ -239,43 +251,55 @@ const AccessLogRule& AccessLog::RuleFor(const ServerCall& call,
   }
 }
 
+void AccessLog::AddOutcome(const ServerCall& call, const MethodState& method,
+                           const grpc::Status& status, Clock::Duration duration,
+                           bool slow, internal::LineFields& fields) const {
+  AddIdentity(call, method, fields);
+  fields.Word<"grpc.kind">(CallKindName(method.method.kind))
+      .Word<"grpc.code">(CodeName(status.error_code()))
+      .Integer<"duration_us">(Microseconds(duration))
+      .Integer<"admission_us">(Microseconds(call.admission_time()))
+      .Text<"peer">(Cut(call.peer()));
+  if (!call.principal().anonymous()) {
+    fields.Text<"principal">(Cut(call.principal().subject));
+  }
+  fields.Integer<"bytes_received">(call.bytes_received())
+      .Integer<"bytes_sent">(call.bytes_sent())
+      .Integer<"messages_received">(call.messages_received())
+      .Integer<"messages_sent">(call.messages_sent())
+      .Integer<"attempt">(AttemptOf(call));
+  if (const ServerInterceptor* const refused_by = call.refused_by();
+      refused_by != nullptr) {
+    fields.Text<"refused_by">(refused_by->name());
+  }
+  if (!status.ok()) {
+    fields.Text<"error">(Cut(status.error_message()));
+    // A cancelled call never ends in OK.
+    if (call.cancelled()) fields.Rendered(",\"cancelled\":true");
+  }
+  if (!call.exception().empty()) {
+    fields.Text<"exception">(Cut(call.exception()));
+  }
+  if (slow) fields.Rendered(",\"slow\":true");
+}
+
 void AccessLog::OnFinish(ServerCall& call, grpc::Status& status) {
   const Method& method = call.method();
-  const Clock::Duration duration = call.clock().Now() - call.started_at();
+  const Clock::Duration duration = call.duration();
   const bool slow = method.kind == CallKind::kUnary &&
                     options_.slow_threshold > Clock::Duration::zero() &&
                     duration >= options_.slow_threshold;
   const AccessLogRule& rule = RuleFor(call, status, slow);
-  if (!Enabled(*methods_[method.index], rule.level)) return;
+  const MethodState& state = *methods_[method.index];
+  if (!Enabled(state, rule.level)) return;
   if (rule.share < 1 && random_() >= rule.share) return;
 
   LogLine line;
   logger_.Begin(line, rule.level, "call");
-  AddIdentity(call, line);
-  line.Add("grpc.kind", CallKindName(method.kind))
-      .Add("grpc.code", CodeName(status.error_code()))
-      .AddInteger("duration_us", Microseconds(duration))
-      .AddInteger("admission_us", Microseconds(call.admission_time()))
-      .Add("peer", Cut(call.peer()));
-  if (!call.principal().anonymous()) {
-    line.Add("principal", Cut(call.principal().subject));
+  {
+    internal::LineFields fields(line);
+    AddOutcome(call, state, status, duration, slow, fields);
   }
-  line.Add({"bytes_received", call.bytes_received()})
-      .Add({"bytes_sent", call.bytes_sent()})
-      .Add({"messages_received", call.messages_received()})
-      .Add({"messages_sent", call.messages_sent()})
-      .AddInteger("attempt", AttemptOf(call));
-  if (const ServerInterceptor* const refused_by = call.refused_by();
-      refused_by != nullptr) {
-    line.Add("refused_by", refused_by->name());
-  }
-  if (!status.ok()) {
-    line.Add("error", Cut(status.error_message()));
-    // A cancelled call never ends in OK.
-    if (call.cancelled()) line.Add({"cancelled", true});
-  }
-  if (!call.exception().empty()) line.Add("exception", Cut(call.exception()));
-  if (slow) line.Add({"slow", true});
   if (const auto* const payloads = call.values().Get<CallPayloads>();
       payloads != nullptr) {
     AddPayload("request", payloads->request, line);

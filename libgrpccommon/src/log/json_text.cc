@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "grpccommon/base/utf8.h"
 
 namespace grpccommon::internal {
@@ -38,6 +42,18 @@ inline bool AnyNeedsCare(std::uint64_t bytes) {
   const std::uint64_t high = bytes | (bytes + kOnes);
   return ((control | high | equals('"') | equals('\\')) & kHighs) != 0;
 }
+
+#ifdef __SSE2__
+// The same for sixteen. Bytes from 0x80 on are negative numbers here.
+inline bool AnyNeedsCare(__m128i bytes) {
+  const __m128i odd =
+      _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
+                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f))),
+                   _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'))));
+  return _mm_movemask_epi8(odd) != 0;
+}
+#endif
 
 constexpr char kHexDigits[] = "0123456789abcdef";
 
@@ -129,6 +145,15 @@ std::size_t WriteJsonText(std::string_view text, std::size_t end, char*& out) {
   const char* const data = text.data();
   std::size_t at = 0;
   while (at < end) {
+#ifdef __SSE2__
+    for (; end - at >= sizeof(__m128i); at += sizeof(__m128i)) {
+      const __m128i bytes =
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(data + at));
+      if (AnyNeedsCare(bytes)) break;
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+      out += sizeof(__m128i);
+    }
+#endif
     std::uint64_t bytes;
     for (; end - at >= sizeof bytes; at += sizeof bytes) {
       std::memcpy(&bytes, data + at, sizeof bytes);

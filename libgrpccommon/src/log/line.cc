@@ -6,35 +6,14 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include "grpccommon/log/logger.h"
 #include "log/json_text.h"
 
 namespace grpccommon {
 namespace {
-
-constexpr std::size_t kFirstBytes = 2048;
-// A thread gives a larger buffer back after use.
-constexpr std::size_t kKeepBytes = 64 << 10;
-
-// What LogLine is built in, one per thread. Lines are also written while a
-// thread ends, by destructors that run after this one's; hence the marks
-// outside, which are never destroyed.
-thread_local bool buffer_destroyed = false;
-thread_local bool buffer_in_use = false;
-struct ThreadBuffer {
-  ~ThreadBuffer() { buffer_destroyed = true; }
-  std::string text = std::string(kFirstBytes, '\0');
-};
-thread_local ThreadBuffer thread_buffer;
-
-std::string& TakeBuffer() {
-  if (buffer_destroyed || buffer_in_use) {
-    return *new std::string(kFirstBytes, '\0');
-  }
-  buffer_in_use = true;
-  return thread_buffer.text;
-}
 
 void WriteTwoDigits(unsigned value, char* out) {
   out[0] = static_cast<char>('0' + value / 10);
@@ -93,38 +72,15 @@ void WriteTime(Clock::WallTime time, char* out) {
 
 }  // namespace
 
-LogLine::LogLine()
-    : buffer_(TakeBuffer()),
-      owned_(buffer_destroyed || &buffer_ != &thread_buffer.text) {
-  buffer_[0] = '{';
-  size_ = 1;
-}
-
-LogLine::~LogLine() {
-  if (owned_) {
-    delete &buffer_;
-    return;
-  }
-  if (buffer_.size() > kKeepBytes) {
-    buffer_.resize(kFirstBytes);
-    buffer_.shrink_to_fit();
-  }
-  buffer_in_use = false;
-}
-
-inline char* LogLine::Reserve(std::size_t bytes) {
-  if (buffer_.size() - size_ < bytes) [[unlikely]] {
-    Grow(bytes);
-  }
-  return buffer_.data() + size_;
-}
+LogLine::LogLine() { own_[0] = '{'; }
 
 void LogLine::Grow(std::size_t bytes) {
-  buffer_.resize(std::max(buffer_.size() * 2, size_ + bytes));
-}
-
-inline void LogLine::EndAt(const char* end) {
-  size_ = static_cast<std::size_t>(end - buffer_.data());
+  const std::size_t capacity = std::max(capacity_ * 2, size_ + bytes);
+  auto grown = std::make_unique_for_overwrite<char[]>(capacity);
+  std::memcpy(grown.get(), text_, size_);
+  grown_ = std::move(grown);
+  text_ = grown_.get();
+  capacity_ = capacity;
 }
 
 void LogLine::AppendRaw(std::string_view text) {
@@ -132,7 +88,7 @@ void LogLine::AppendRaw(std::string_view text) {
 }
 
 char* LogLine::BeginField(std::string_view name, std::size_t value_bytes) {
-  if (buffer_[size_ - 1] == '\n') size_ -= 2;  // was finished: "}\n"
+  if (text_[size_ - 1] == '\n') size_ -= 2;  // was finished: "}\n"
   constexpr std::size_t kPunctuation = 4;
   char* out = Reserve(name.size() * internal::kLongestJsonEscape +
                       kPunctuation + value_bytes);
@@ -147,7 +103,7 @@ char* LogLine::BeginField(std::string_view name, std::size_t value_bytes) {
 LogLine& LogLine::Add(std::string_view name, std::string_view text) {
   // Room for the worst case, but not for that of a huge text at once. A
   // character may straddle the end of its part: hence the three bytes more.
-  constexpr std::size_t kPart = 512;
+  constexpr std::size_t kPart = 128;
   const auto room = [](std::size_t part) {
     return (part + 3) * internal::kLongestJsonEscape + 2;
   };
@@ -218,8 +174,8 @@ LogLine& LogLine::AddTime(std::string_view name, Clock::WallTime time) {
 }
 
 std::string_view LogLine::Finish() {
-  if (buffer_[size_ - 1] != '\n') AppendRaw("}\n");
-  return std::string_view(buffer_.data(), size_);
+  if (text_[size_ - 1] != '\n') AppendRaw("}\n");
+  return std::string_view(text_, size_);
 }
 
 }  // namespace grpccommon

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "log/line_fields.h"
+
 namespace grpccommon {
 namespace {
 
@@ -58,9 +60,10 @@ void Logger::Log(LogLevel level, std::string_view message,
 void Logger::Begin(LogLine& line, LogLevel level,
                    std::string_view message) const {
   line.AddTime("ts", clock_->WallNow());
-  line.Add("level", LogLevelName(level));
-  line.Add("msg", message);
-  line.AppendRaw(*prefix_);
+  internal::LineFields(line)
+      .Word<"level">(LogLevelName(level))
+      .Text<"msg">(message)
+      .Rendered(*prefix_);
 }
 
 void Logger::Write(LogLine& line) const {

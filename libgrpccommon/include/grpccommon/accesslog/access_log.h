@@ -95,7 +95,11 @@ class GRPCCOMMON_EXPORT AccessLog : public ServerInterceptor {
   bool Enabled(const MethodState& method, LogLevel level) const;
   const AccessLogRule& RuleFor(const ServerCall& call,
                                const grpc::Status& status, bool slow) const;
-  void AddIdentity(const ServerCall& call, LogLine& line) const;
+  void AddIdentity(const ServerCall& call, const MethodState& method,
+                   internal::LineFields& fields) const;
+  void AddOutcome(const ServerCall& call, const MethodState& method,
+                  const grpc::Status& status, Clock::Duration duration,
+                  bool slow, internal::LineFields& fields) const;
   void LogMessage(const ServerCall& call, std::string_view direction,
                   std::uint64_t number,
                   const google::protobuf::Message* message);

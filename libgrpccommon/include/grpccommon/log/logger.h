@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -15,6 +16,9 @@
 #include "grpccommon/log/sink.h"
 
 namespace grpccommon {
+namespace internal {
+class LineFields;
+}
 
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError, kOff };
 
@@ -58,17 +62,16 @@ class LogField {
   double real_ = 0;
 };
 
-/// Builds one line, a JSON object, without allocating in the common case (it
-/// reuses a buffer of the thread). Invalid UTF-8 becomes U+FFFD; control
-/// characters are escaped, so that a value cannot forge a line. A number that
-/// JSON cannot express is written as the text "nan", "inf" or "-inf".
+/// Builds one line, a JSON object; made to live on the stack, where up to about
+/// three kilobytes of it allocate nothing. Invalid UTF-8 becomes U+FFFD;
+/// control characters are escaped, so that a value cannot forge a line. A
+/// number that JSON cannot express is written as the text "nan", "inf" or
+/// "-inf".
 ///
-/// Not thread-safe, and destroyed on the thread that made it; several may be
-/// open at once.
+/// Not thread-safe.
 class GRPCCOMMON_EXPORT LogLine {
  public:
   LogLine();
-  ~LogLine();
   LogLine(const LogLine&) = delete;
   LogLine& operator=(const LogLine&) = delete;
 
@@ -85,18 +88,29 @@ class GRPCCOMMON_EXPORT LogLine {
 
  private:
   friend class Logger;
+  friend class internal::LineFields;
   // Writes what comes before a value, and returns the place for that, with room
   // for `value_bytes`. The value counts once `EndAt` is told where it ends.
   char* BeginField(std::string_view name, std::size_t value_bytes);
-  void EndAt(const char* end);
-  char* Reserve(std::size_t bytes);
+  void EndAt(const char* end) { size_ = static_cast<std::size_t>(end - text_); }
+  // The place behind what is written, with room for `bytes`.
+  char* Reserve(std::size_t bytes) {
+    if (capacity_ - size_ < bytes) [[unlikely]] {
+      Grow(bytes);
+    }
+    return text_ + size_;
+  }
   void Grow(std::size_t bytes);
   void AppendRaw(std::string_view text);
 
-  // Storage, longer than the line, so that writing needs no bookkeeping.
-  std::string& buffer_;
-  std::size_t size_ = 0;
-  const bool owned_;
+  // Storage is longer than the line, so that writing needs no bookkeeping. Not
+  // initialised: only what was written is ever read.
+  static constexpr std::size_t kOwnBytes = 4096;
+  char* text_ = own_;
+  std::size_t capacity_ = kOwnBytes;
+  std::size_t size_ = 1;
+  std::unique_ptr<char[]> grown_;
+  char own_[kOwnBytes];
 };
 
 /// Writes `ts`, `level`, `msg`, `service`, the logger's own fields, then those
