@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/call/server_call.h"
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 
 #include "call/call_log.h"
 #include "call/client_metadata.h"
+#include "call/peer.h"
 #include "call/server_call_driver.h"
 #include "grpc/grpc.h"
+#include "grpc/support/alloc.h"
 #include "grpc/support/time.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
@@ -85,18 +88,6 @@ const std::shared_ptr<const Principal>& Anonymous() {
   return *anonymous;
 }
 
-// gRPC writes the brackets of an IPv6 peer percent-encoded in some versions.
-std::string DecodePeer(std::string peer) {
-  for (const auto& [escape, character] :
-       {std::pair("%5B", '['), std::pair("%5D", ']'), std::pair("%25", '%')}) {
-    for (std::size_t at = peer.find(escape); at != std::string::npos;
-         at = peer.find(escape, at + 1)) {
-      peer.replace(at, 3, 1, character);
-    }
-  }
-  return peer;
-}
-
 }  // namespace
 
 ServerCall* ServerCall::Of(const grpc::ServerContextBase& context) {
@@ -108,18 +99,23 @@ ServerCall* ServerCall::Of(const grpc::ServerContextBase& context) {
   return Table().Find(&context);
 }
 
-ServerCall::~ServerCall() { delete peer_.load(std::memory_order_acquire); }
+ServerCall::~ServerCall() { gpr_free(peer_.load(std::memory_order_acquire)); }
 
 std::string_view ServerCall::peer() const {
-  const std::string* known = peer_.load(std::memory_order_acquire);
+  char* known = peer_.load(std::memory_order_acquire);
   if (known == nullptr) {
-    auto fresh = std::make_unique<std::string>(DecodePeer(context_->peer()));
-    if (peer_.compare_exchange_strong(known, fresh.get(),
+    grpc_call* const core_call = context_->c_call();
+    if (core_call == nullptr) return {};
+    char* const fresh = grpc_call_get_peer(core_call);
+    internal::DecodePeer(fresh);
+    if (peer_.compare_exchange_strong(known, fresh,
                                       std::memory_order_acq_rel)) {
-      known = fresh.release();
+      known = fresh;
+    } else {
+      gpr_free(fresh);
     }
   }
-  return *known;
+  return known;
 }
 
 std::string_view ServerCall::peer_address() const {
@@ -159,6 +155,11 @@ void ServerCall::VisitMetadata(
 
 void ServerCall::set_principal(std::shared_ptr<const Principal> principal) {
   principal_ = principal != nullptr ? std::move(principal) : Anonymous();
+}
+
+Clock::Duration ServerCall::duration() const {
+  const Clock::TimePoint end = ended_at_.load(std::memory_order_relaxed);
+  return (end != Clock::TimePoint() ? end : clock_->Now()) - started_at_;
 }
 
 Clock::Duration ServerCall::remaining() const {
@@ -230,11 +231,16 @@ void ServerCallDriver::Start(ServerCall& call, const Method& method,
   }
 
   const gpr_timespec deadline = call.context_->raw_deadline();
-  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) != 0) {
-    const gpr_timespec left =
-        gpr_time_sub(deadline, gpr_now(deadline.clock_type));
-    call.deadline_ = call.started_at_ + std::chrono::seconds(left.tv_sec) +
-                     std::chrono::nanoseconds(left.tv_nsec);
+  const gpr_timespec now = gpr_now(deadline.clock_type);
+  // Beyond this, infinity included, a deadline is none; nanoseconds of 64 bits
+  // could not even express what a client may ask for.
+  constexpr std::int64_t kFarSeconds = 1'000'000'000;
+  if (deadline.tv_sec < now.tv_sec + kFarSeconds) {
+    // One in the far past has just passed.
+    const std::int64_t seconds =
+        std::max(deadline.tv_sec, now.tv_sec - kFarSeconds) - now.tv_sec;
+    call.deadline_ = call.started_at_ + std::chrono::seconds(seconds) +
+                     std::chrono::nanoseconds(deadline.tv_nsec - now.tv_nsec);
   }
   if (method.policy.timeout.has_value()) {
     const Clock::TimePoint bound = call.started_at_ + *method.policy.timeout;

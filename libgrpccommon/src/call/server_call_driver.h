@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "grpc/support/alloc.h"
+#include "grpc/support/string_util.h"
 #include "grpccommon/base/export.h"
 #include "grpccommon/call/server_call.h"
 #include "grpcpp/server_context.h"
@@ -33,14 +35,18 @@ class GRPCCOMMON_EXPORT ServerCallDriver {
                           const google::protobuf::Message* request) {
     call.request_ = request;
   }
-  static void set_peer(ServerCall& call, std::string peer) {
-    call.peer_.store(new std::string(std::move(peer)));
+  static void set_peer(ServerCall& call, const std::string& peer) {
+    gpr_free(call.peer_.exchange(gpr_strdup(peer.c_str())));
   }
   static void set_deadline(ServerCall& call, Clock::TimePoint deadline) {
     call.deadline_ = deadline;
   }
   static void set_admission_time(ServerCall& call, Clock::Duration time) {
     call.admission_time_ = time;
+  }
+  /// What the hooks that run at the call's end take for its end.
+  static void set_ended_at(ServerCall& call, Clock::TimePoint time) {
+    call.ended_at_.store(time, std::memory_order_relaxed);
   }
   static void set_refused_by(ServerCall& call,
                              const ServerInterceptor* interceptor) {

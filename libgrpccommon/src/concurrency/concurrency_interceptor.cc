@@ -94,8 +94,8 @@ void ConcurrencyInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
                                            grpc::StatusCode::DEADLINE_EXCEEDED);
   const auto leave = [&](ConcurrencyLimiter& limiter) {
     if (telling && limiter.adaptive()) {
-      const Clock::TimePoint now = call.clock().Now();
-      limiter.Leave(now - call.started_at(), now);
+      const Clock::Duration duration = call.duration();
+      limiter.Leave(duration, call.started_at() + duration);
     } else {
       limiter.Leave();
     }

@@ -67,9 +67,9 @@ absl::Status DeadlineInterceptor::OnStart(ServerCall& call) {
 
 void DeadlineInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
   if (!status.ok() || call.refused_by() != nullptr) return;
-  const Clock::TimePoint now = call.clock().Now();
-  methods_[call.method().index]->Record(
-      now - call.started_at() - call.admission_time(), now);
+  const Clock::Duration duration = call.duration();
+  methods_[call.method().index]->Record(duration - call.admission_time(),
+                                        call.started_at() + duration);
 }
 
 std::optional<std::chrono::nanoseconds> DeadlineInterceptor::latency(

@@ -222,7 +222,7 @@ void MetricsInterceptor::OnSent(ServerCall& call,
 void MetricsInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
   const MethodMetrics& metrics = impl_->methods[call.method().index];
   metrics.handled[CodeIndex(status.error_code())]->Increment();
-  metrics.handling->Observe(call.clock().Now() - call.started_at());
+  metrics.handling->Observe(call.duration());
   if (!metrics.received_by_hook) {
     metrics.received->Increment(call.messages_received());
   }

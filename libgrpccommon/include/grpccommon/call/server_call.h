@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "grpccommon/base/clock.h"
@@ -91,11 +92,13 @@ class GRPCCOMMON_EXPORT ServerCall {
   void set_principal(std::shared_ptr<const Principal> principal);
 
   const TraceContext& trace() const { return trace_; }
-  void set_trace(const TraceContext& trace) { trace_ = trace; }
+  void set_trace(TraceContext trace) { trace_ = std::move(trace); }
 
   /// When gRPC handed the call to us.
   Clock::TimePoint started_at() const { return started_at_; }
   Clock::WallTime started_wall() const { return started_wall_; }
+  /// How long the call took once it has ended, has taken so far before.
+  Clock::Duration duration() const;
   /// When the call must have ended: the client's deadline or the contract's
   /// timeout, whichever comes first. None: unbounded.
   std::optional<Clock::TimePoint> deadline() const { return deadline_; }
@@ -172,10 +175,13 @@ class GRPCCOMMON_EXPORT ServerCall {
   const Logger* logger_ = nullptr;
   Clock::TimePoint started_at_;
   Clock::WallTime started_wall_;
+  // The epoch until it has ended.
+  std::atomic<Clock::TimePoint> ended_at_{Clock::TimePoint()};
   std::optional<Clock::TimePoint> deadline_;
   Clock::Duration admission_time_{0};
   CallValues values_;
-  mutable std::atomic<const std::string*> peer_{nullptr};
+  // From gRPC's allocator, as gRPC hands it over.
+  mutable std::atomic<char*> peer_{nullptr};
   std::string exception_;
   std::atomic<std::uint64_t> messages_received_{0};
   std::atomic<std::uint64_t> messages_sent_{0};
