@@ -108,6 +108,19 @@ TEST_F(AuthorizeInterceptorTest, WithoutContractTheDefaultDecides) {
               HasReason(auth_reason::kRoleMissing));
 }
 
+TEST_F(AuthorizeInterceptorTest, StaysOutOfCallsThatItCannotRefuse) {
+  Create({.default_access = kPublic});
+  EXPECT_FALSE(interceptor_->Register(MakeMethod("A", kDefault))->any());
+  EXPECT_TRUE(interceptor_->Register(MakeMethod("B", kSupport, 1))->start);
+  // A generic service's calls go by the default, whatever its own name has.
+  Create({.default_access = kSupport, .public_methods = {"*"}});
+  EXPECT_TRUE(interceptor_->Register(MakeMethod("A", kDefault))->start);
+  // A policy may change.
+  Create({.default_access = kPublic,
+          .policy_file = folder_.Write("policy.json", "{\"rules\":[]}")});
+  EXPECT_TRUE(interceptor_->Register(MakeMethod("A", kDefault))->start);
+}
+
 TEST_F(AuthorizeInterceptorTest, HealthIsPublicUnlessItsContractSaysOtherwise) {
   Create();
   Method health = MakeMethod("Check", kDefault);

@@ -137,9 +137,15 @@ AuthorizeInterceptor::Create(AuthorizeOptions options, Scheduler& scheduler) {
 }
 
 absl::StatusOr<Hooks> AuthorizeInterceptor::Register(const Method& method) {
-  impl_->Add({method.index, method.path,
-              impl_->Resolve(method.path, method.policy.access)});
-  return Hooks{.start = true, .finish = false};
+  AccessRule access = impl_->Resolve(method.path, method.policy.access);
+  // Public here and, for a generic service, under whatever name it is called;
+  // and there is no file that may change it.
+  const bool open =
+      access.kind == AccessRule::Kind::kPublic &&
+      impl_->options.default_access.kind == AccessRule::Kind::kPublic &&
+      !impl_->file.has_value();
+  impl_->Add({method.index, method.path, std::move(access)});
+  return Hooks{.start = !open, .finish = false};
 }
 
 absl::Status AuthorizeInterceptor::OnStart(ServerCall& call) {
@@ -147,7 +153,9 @@ absl::Status AuthorizeInterceptor::OnStart(ServerCall& call) {
   const std::shared_ptr<const Table> table = impl_->table.Get();
   const MethodAccess* access = nullptr;
   std::optional<MethodAccess> own;
-  if (method.index < table->methods.size() && call.path() == method.path) {
+  const bool own_path =
+      call.path().data() == method.path.data() || call.path() == method.path;
+  if (method.index < table->methods.size() && own_path) {
     access = table->methods[method.index].get();
   }
   if (access == nullptr) {

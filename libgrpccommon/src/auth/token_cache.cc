@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/auth/token_cache.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
 #include <list>
 #include <string>
 #include <utility>
@@ -24,6 +27,21 @@ struct Entry {
   Clock::WallTime valid_until;
   std::shared_ptr<const Principal> principal;
   std::size_t bytes;
+};
+
+// The end of a token is its signature, as good as random: only verified tokens
+// are kept, so nobody can choose two with the same end.
+struct HashOfEnd {
+  std::size_t operator()(absl::string_view token) const {
+    std::uint64_t words[2] = {};
+    const std::size_t size = std::min(token.size(), sizeof words);
+    std::memcpy(words, token.data() + token.size() - size, size);
+    // The table takes its bits from both ends.
+    std::uint64_t hash = (words[0] ^ std::rotl(words[1], 32)) * kMultiplier;
+    hash ^= hash >> 32;
+    return static_cast<std::size_t>(hash * kMultiplier);
+  }
+  static constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15;
 };
 
 // Latest used first.
@@ -59,7 +77,7 @@ struct alignas(kCacheLineBytes) TokenCache::Shard {
   mutable Mutex mutex;
   Entries entries ABSL_GUARDED_BY(mutex);
   // Views of the entries' own tokens.
-  absl::flat_hash_map<absl::string_view, Entries::iterator> by_token
+  absl::flat_hash_map<absl::string_view, Entries::iterator, HashOfEnd> by_token
       ABSL_GUARDED_BY(mutex);
   std::size_t bytes ABSL_GUARDED_BY(mutex) = 0;
 };
