@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -12,10 +13,13 @@ namespace {
 // Opens each key, so that callers of two kinds never share one.
 enum class Kind : char { kPrincipal, kIpv4, kIpv6, kOther };
 
-CallerKey Make(Kind kind, std::string_view bytes) {
-  CallerKey key;
-  key.push_back(static_cast<char>(kind));
-  key.insert(key.end(), bytes.begin(), bytes.end());
+// The kind, then the parts.
+template <typename... Parts>
+CallerKey Make(Kind kind, const Parts&... parts) {
+  CallerKey key((1 + ... + parts.size()));
+  char* out = key.data();
+  *out++ = static_cast<char>(kind);
+  ((out = std::copy(parts.begin(), parts.end(), out)), ...);
   return key;
 }
 
@@ -32,10 +36,8 @@ CallerKey KeyOfPrincipal(const Principal& principal) {
   const std::uint64_t issuer_size = principal.issuer.size();
   char size[sizeof(issuer_size)];
   std::memcpy(size, &issuer_size, sizeof(size));
-  CallerKey key = Make(Kind::kPrincipal, std::string_view(size, sizeof(size)));
-  key.insert(key.end(), principal.issuer.begin(), principal.issuer.end());
-  key.insert(key.end(), principal.subject.begin(), principal.subject.end());
-  return key;
+  return Make(Kind::kPrincipal, std::string_view(size, sizeof(size)),
+              principal.issuer, principal.subject);
 }
 
 CallerKey KeyOfPeer(std::string_view address) {

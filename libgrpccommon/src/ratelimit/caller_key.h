@@ -1,15 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <memory>
 #include <string_view>
 
-#include "absl/container/inlined_vector.h"
 #include "grpccommon/call/principal.h"
 
 namespace grpccommon::internal {
 
 /// The bytes that tell callers apart; no allocation for usual ones.
-using CallerKey = absl::InlinedVector<char, 192>;
+class CallerKey {
+ public:
+  /// The caller fills in the bytes.
+  explicit CallerKey(std::size_t size) : size_(size) {
+    if (size > own_.size()) {
+      grown_ = std::make_unique_for_overwrite<char[]>(size);
+    }
+  }
+  char* data() { return grown_ != nullptr ? grown_.get() : own_.data(); }
+  std::string_view view() const {
+    return {grown_ != nullptr ? grown_.get() : own_.data(), size_};
+  }
+  bool operator==(const CallerKey& other) const {
+    return view() == other.view();
+  }
+
+ private:
+  std::size_t size_;
+  std::unique_ptr<char[]> grown_;
+  std::array<char, 192> own_;
+};
 
 CallerKey KeyOfPrincipal(const Principal& principal);
 

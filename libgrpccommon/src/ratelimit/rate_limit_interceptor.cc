@@ -125,8 +125,7 @@ absl::Status RateLimitInterceptor::Take(ServerCall& call, Budget& budget) {
     const internal::CallerKey key =
         by_peer ? internal::KeyOfPeer(call.peer_address())
                 : internal::KeyOfPrincipal(call.principal());
-    decision = callers_->TryTake(budget.rate, budget.scope,
-                                 std::string_view(key.data(), key.size()));
+    decision = callers_->TryTake(budget.rate, budget.scope, key.view());
   }
   if (decision.allowed) return absl::OkStatus();
   // One call always fits into a burst, so there is a time at which it passes.
