@@ -101,6 +101,9 @@ struct FieldRules {
   bool required = false;
   bool secret = false;
   bool unique = false;
+  // A singular text or integer that is not set when it is empty or zero, so
+  // that one look at it tells all.
+  bool implicit = false;
   int min_items = 0;
   int max_items = std::numeric_limits<int>::max();
   // Holds for the value, for each element, or for the value of each entry.
@@ -643,6 +646,11 @@ class Compiler {
     } else if (message != nullptr && rules.wrapped == nullptr) {
       rules.value = RulesOf(*message, pending);
     }
+    rules.implicit =
+        !field.is_repeated() && !field.has_presence() &&
+        (std::holds_alternative<StringRule>(rules.value) ||
+         std::holds_alternative<IntegerRule<std::int64_t>>(rules.value) ||
+         std::holds_alternative<IntegerRule<std::uint64_t>>(rules.value));
     return rules;
   }
 
@@ -798,7 +806,9 @@ class Walk {
     const bool secret = parent != nullptr && parent->secret;
     for (const FieldRules& field : rules.fields) {
       Place place = {parent, field.field, secret || field.secret};
-      if (field.field->is_repeated()) {
+      if (field.implicit) {
+        CheckImplicit(field, message, reflection, place);
+      } else if (field.field->is_repeated()) {
         CheckRepeated(field, message, reflection, place, depth);
       } else if (reflection.HasField(message, field.field)) {
         if (field.has_value_rule()) {
@@ -816,6 +826,35 @@ class Walk {
   }
 
  private:
+  void CheckImplicit(const FieldRules& rules, const Message& message,
+                     const Reflection& reflection, const Place& place) {
+    bool set = false;
+    Verdict verdict;
+    if (const auto* const text = std::get_if<StringRule>(&rules.value)) {
+      std::string scratch;
+      const std::string& value =
+          GetString(message, reflection, *rules.field, -1, scratch);
+      set = !value.empty();
+      if (set) verdict = CheckString(*text, value);
+    } else if (const auto* const number =
+                   std::get_if<IntegerRule<std::int64_t>>(&rules.value)) {
+      const std::int64_t value =
+          GetSigned(message, reflection, *rules.field, -1);
+      set = value != 0;
+      if (set) verdict = CheckInteger(*number, value);
+    } else {
+      const std::uint64_t value =
+          GetUnsigned(message, reflection, *rules.field, -1);
+      set = value != 0;
+      if (set) {
+        verdict = CheckInteger(
+            std::get<IntegerRule<std::uint64_t>>(rules.value), value);
+      }
+    }
+    if (!set && rules.required) verdict = Complaint{"is required", ""};
+    if (verdict.has_value()) Report(place, *std::move(verdict));
+  }
+
   void CheckRepeated(const FieldRules& rules, const Message& message,
                      const Reflection& reflection, Place& place, int depth) {
     const int size = reflection.FieldSize(message, rules.field);
