@@ -101,13 +101,12 @@ absl::StatusOr<Hooks> TracingInterceptor::Register(const Method& method) {
 }
 
 absl::Status TracingInterceptor::OnStart(ServerCall& call) {
-  TraceContext context = tracer_.Continue(ReadCaller(call));
-  call.set_trace(context);
-  if (!context.sampled) return absl::OkStatus();
+  call.set_trace(tracer_.Continue(ReadCaller(call)));
+  if (!call.trace().sampled) return absl::OkStatus();
 
   std::string_view path = call.path();
   if (path.starts_with('/')) path.remove_prefix(1);
-  Span span = tracer_.StartSpanOf(std::move(context), path, SpanKind::kServer,
+  Span span = tracer_.StartSpanOf(call.trace(), path, SpanKind::kServer,
                                   call.started_at(), call.started_wall());
   if (!span.recording()) return absl::OkStatus();
   span.SetAttribute("rpc.system", "grpc");
