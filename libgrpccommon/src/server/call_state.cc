@@ -173,19 +173,28 @@ grpc::internal::Call CallState::Hooked(const grpc::internal::Call& call) {
 
 void CallState::PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
                                  grpc::internal::Call* call) {
-  grpc::internal::InterceptorBatchMethodsImpl batch;
-  if (DescribeSends(*ops, batch)) {
-    BeforeSend(batch);
-    ops->FillOps(call);
-  } else if (IsCompletion(*ops)) {
-    // It took a reference of the info, which it keeps only if intercepted; the
-    // context, which outlives it here, has its own.
-    UnrefInfo(info_);
-    ops->FillOps(call);
-  } else {
-    grpc::internal::Call intercepted(call->call(), this, call->cq(),
-                                     call->max_receive_message_size(), &info_);
-    ops->FillOps(&intercepted);
+  switch (const OpsKind kind = KindOf(*ops); kind) {
+    case OpsKind::kMessageAndStatus:
+    case OpsKind::kMessage:
+    case OpsKind::kStatus: {
+      grpc::internal::InterceptorBatchMethodsImpl batch;
+      DescribeSends(kind, *ops, batch);
+      BeforeSend(batch);
+      ops->FillOps(call);
+      return;
+    }
+    case OpsKind::kCompletion:
+      // It took a reference of the info, which it keeps only if intercepted;
+      // the context, which outlives it here, has its own.
+      UnrefInfo(info_);
+      ops->FillOps(call);
+      return;
+    case OpsKind::kOther:
+      grpc::internal::Call intercepted(call->call(), this, call->cq(),
+                                       call->max_receive_message_size(),
+                                       &info_);
+      ops->FillOps(&intercepted);
+      return;
   }
 }
 
@@ -253,7 +262,9 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
   const bool has_message = batch.QueryInterceptionHookPoint(
       InterceptionHookPoints::PRE_SEND_MESSAGE);
   grpc::Status status = batch.GetSendStatus();
-  const grpc::Status handler_status = status;
+  // Nearly always OK and nothing else, as this is from the start.
+  grpc::Status handler_status;
+  if (!status.ok()) handler_status = status;
   if (const grpc::Status* const refusal =
           refusal_.load(std::memory_order_acquire);
       refusal != nullptr) {
@@ -286,6 +297,9 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
 
 void CallState::Finish(grpc::Status& status) {
   finished_ = true;
+  if (started_ > 0) {
+    ServerCallDriver::set_ended_at(call_, environment_.clock.Now());
+  }
   if (status.ok() && started_ > 0 && call_.cancelled()) {
     // The client will never see the handler's OK, and neither shall the log.
     const bool late =

@@ -3,6 +3,8 @@
 
 #include <cxxabi.h>
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <string_view>
@@ -78,11 +80,24 @@ struct Describe : Op {
 };
 
 template <typename... Ops>
-bool DescribeAs(CallOpSetInterface& ops, InterceptorBatchMethodsImpl& methods) {
-  using Set = CallOpSet<CallOpSendInitialMetadata, Ops...>;
-  if (typeid(ops) != typeid(Set)) return false;
-  (Describe<Ops>::To(methods, static_cast<Set&>(ops)), ...);
-  return true;
+using SendSet = CallOpSet<CallOpSendInitialMetadata, Ops...>;
+
+template <typename... Ops>
+void DescribeAs(CallOpSetInterface& ops, InterceptorBatchMethodsImpl& methods) {
+  (Describe<Ops>::To(methods, static_cast<SendSet<Ops...>&>(ops)), ...);
+}
+
+OpsKind Classify(const std::type_info& type) {
+  if (type == typeid(SendSet<CallOpSendMessage, CallOpServerSendStatus>)) {
+    return OpsKind::kMessageAndStatus;
+  }
+  if (type == typeid(SendSet<CallOpSendMessage>)) return OpsKind::kMessage;
+  if (type == typeid(SendSet<CallOpServerSendStatus>)) return OpsKind::kStatus;
+  if (std::string_view(type.name()) ==
+      "N4grpc17ServerContextBase12CompletionOpE") {
+    return OpsKind::kCompletion;
+  }
+  return OpsKind::kOther;
 }
 
 }  // namespace
@@ -102,11 +117,45 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
   ops->*MemberOf(ReadStatusTag()) = false;
 }
 
-bool DescribeSends(CallOpSetInterface& ops,
+OpsKind KindOf(const CallOpSetInterface& ops) {
+  // Types of two libraries are compared by the text of their names. What that
+  // told is kept, by address, in the bits that an address does not use; there
+  // are few types, so a place that is taken stays so.
+  constexpr std::uintptr_t kKindBits = 7;
+  static_assert(alignof(std::type_info) > kKindBits);
+  static std::array<std::atomic<std::uintptr_t>, 12> known{};
+  const std::type_info& type = typeid(ops);
+  const auto address = reinterpret_cast<std::uintptr_t>(&type);
+  for (std::atomic<std::uintptr_t>& place : known) {
+    std::uintptr_t entry = place.load(std::memory_order_relaxed);
+    if ((entry & ~kKindBits) == address) {
+      return static_cast<OpsKind>(entry & kKindBits);
+    }
+    if (entry == 0) {
+      const OpsKind kind = Classify(type);
+      place.compare_exchange_strong(entry,
+                                    address | static_cast<std::uintptr_t>(kind),
+                                    std::memory_order_relaxed);
+      return kind;
+    }
+  }
+  return Classify(type);
+}
+
+void DescribeSends(OpsKind kind, CallOpSetInterface& ops,
                    InterceptorBatchMethodsImpl& methods) {
-  return DescribeAs<CallOpSendMessage, CallOpServerSendStatus>(ops, methods) ||
-         DescribeAs<CallOpSendMessage>(ops, methods) ||
-         DescribeAs<CallOpServerSendStatus>(ops, methods);
+  switch (kind) {
+    case OpsKind::kMessageAndStatus:
+      return DescribeAs<CallOpSendMessage, CallOpServerSendStatus>(ops,
+                                                                   methods);
+    case OpsKind::kMessage:
+      return DescribeAs<CallOpSendMessage>(ops, methods);
+    case OpsKind::kStatus:
+      return DescribeAs<CallOpServerSendStatus>(ops, methods);
+    case OpsKind::kOther:
+    case OpsKind::kCompletion:
+      break;
+  }
 }
 
 bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
@@ -135,11 +184,6 @@ void RefuseCallbackUnary(
   handler->RunHandler(grpc::internal::MethodHandler::HandlerParameter(
       param.call, param.server_context, param.request, grpc::Status::OK,
       param.internal_data, param.call_requester));
-}
-
-bool IsCompletion(const CallOpSetInterface& ops) {
-  return std::string_view(typeid(ops).name()) ==
-         "N4grpc17ServerContextBase12CompletionOpE";
 }
 
 void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {

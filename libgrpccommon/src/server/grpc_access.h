@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -29,10 +30,21 @@ const ServiceMethods& MethodsOf(const grpc::Service& service);
 /// POST_RECV_INITIAL_METADATA.
 void FailRead(grpc::experimental::InterceptorBatchMethods& methods);
 
+/// What the handlers of gRPC's generated code start on a call.
+enum class OpsKind : std::uintptr_t {
+  kOther,
+  kMessageAndStatus,
+  kMessage,
+  kStatus,
+  /// The batch that watches for a call's end.
+  kCompletion,
+};
+OpsKind KindOf(const grpc::internal::CallOpSetInterface& ops);
+
 /// Describes to `methods` what `ops` is about to send, as gRPC does for its
-/// interceptors; `methods` may then change it, but not Proceed. False if `ops`
-/// is none of the batches by which handlers send messages and status.
-bool DescribeSends(grpc::internal::CallOpSetInterface& ops,
+/// interceptors; `methods` may then change it, but not Proceed. Requires `kind`
+/// to be that of `ops` and one of those that send.
+void DescribeSends(OpsKind kind, grpc::internal::CallOpSetInterface& ops,
                    grpc::internal::InterceptorBatchMethodsImpl& methods);
 
 /// Whether `handler` is the one that gRPC's generated code uses for unary
@@ -45,11 +57,8 @@ bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
 void RefuseCallbackUnary(
     const grpc::internal::MethodHandler::HandlerParameter& param);
 
-/// Whether `ops` is the batch that watches for a call's end.
-bool IsCompletion(const grpc::internal::CallOpSetInterface& ops);
-
-/// Gives back the reference that such a batch takes of `info`, and itself gives
-/// back only if it is intercepted.
+/// Gives back the reference that a kCompletion batch takes of `info`, and
+/// itself gives back only if it is intercepted.
 void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
 
 /// Drops the message of the batch that `methods` is about, serialised or not.
