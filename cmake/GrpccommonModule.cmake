@@ -29,6 +29,18 @@ if(GRPCCOMMON_WERROR)
       -Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow>)
 endif()
 
+# Code of the one shared library, where a call costs what it touches:
+#   calls within the library are direct (nobody replaces its functions), those
+#   to others take no stub on their way;
+#   thread-local values, which are few and small, lie in the part that every
+#   thread has from its start. A program that loads the library by dlopen has
+#   some of the loader's reserve for them (512 bytes in glibc) taken.
+add_library(grpccommon_shared_flags INTERFACE)
+if(BUILD_SHARED_LIBS AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  target_compile_options(grpccommon_shared_flags INTERFACE
+    -fno-semantic-interposition -fno-plt -ftls-model=initial-exec)
+endif()
+
 find_program(GRPCCOMMON_MOLD NAMES mold)
 find_program(GRPCCOMMON_CCACHE NAMES ccache)
 mark_as_advanced(GRPCCOMMON_MOLD GRPCCOMMON_CCACHE)
@@ -70,6 +82,10 @@ function(grpccommon_module name)
     PRIVATE "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
   target_link_libraries(${target}
     PRIVATE ${arg_PRIVATE} $<BUILD_INTERFACE:grpccommon_flags>)
+  if(NOT name STREQUAL "testing")
+    target_link_libraries(${target}
+      PRIVATE $<BUILD_INTERFACE:grpccommon_shared_flags>)
+  endif()
   if(name STREQUAL "testing")
     set(modules "$<TARGET_PROPERTY:GRPCCOMMON_LINKS_MODULES>")
     foreach(library IN LISTS arg_PUBLIC)
