@@ -56,7 +56,10 @@ struct KeepaliveOptions {
 struct ConnectionOptions {
   /// A connection is asked to close after this long, so that clients look for
   /// new instances; jittered by gRPC by 10 %. 0: never. Else in [1 s, 30 d].
-  std::chrono::nanoseconds max_age = std::chrono::minutes(30);
+  /// Set it where clients find instances by DNS or through a balancer of
+  /// connections; never by default, as in gRPC, which for it (and for
+  /// `max_idle`) passes each call through one more filter: 3,600 instructions.
+  std::chrono::nanoseconds max_age{0};
   /// What running calls then still get, in [1 s, 24 h].
   std::chrono::nanoseconds max_age_grace = std::chrono::minutes(5);
   /// A connection without calls closes after this long; 0: never.
