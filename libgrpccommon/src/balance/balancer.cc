@@ -5,7 +5,10 @@
 
 #include "balance/peak_ewma.h"
 #include "balance/picker.h"
+#include "balance/ring_hash.h"
 #include "balance/round_robin.h"
+#include "balance/weighted.h"
+#include "balance/zone.h"
 #include "base/snapshot.h"
 #include "grpccommon/base/check_range.h"
 
@@ -15,12 +18,25 @@ namespace internal {
 std::unique_ptr<const Picker> CreatePicker(const BalancerOptions& options,
                                            Endpoints endpoints,
                                            const Random& random) {
+  if (!options.zone.local_zone.empty()) {
+    return ZonePicker::Create(options, std::move(endpoints), random);
+  }
   switch (options.kind) {
+    case BalancerKind::kPeakEwma:
+      break;
     case BalancerKind::kRoundRobin:
       return std::make_unique<RoundRobinPicker>(std::move(endpoints), random);
-    default:
-      return std::make_unique<PeakEwmaPicker>(std::move(endpoints), random);
+    case BalancerKind::kWeightedRoundRobin:
+      return std::make_unique<WeightedPicker>(
+          std::move(endpoints), WeightedPicker::Order::kInTurn, random);
+    case BalancerKind::kRandom:
+      return std::make_unique<WeightedPicker>(
+          std::move(endpoints), WeightedPicker::Order::kByChance, random);
+    case BalancerKind::kRingHash:
+      return std::make_unique<RingHashPicker>(std::move(endpoints),
+                                              options.ring_hash, random);
   }
+  return std::make_unique<PeakEwmaPicker>(std::move(endpoints), random);
 }
 
 }  // namespace internal

@@ -66,27 +66,30 @@ class SlowStartGate {
   Clock::TimePoint oldest_ = Clock::TimePoint::max();
 };
 
-/// What the policies that know nothing of cost have in common: `draw` proposes
-/// endpoints until one is neither avoided nor held back. Proposals that lead
-/// nowhere end in a walk through all of them, from a place by chance.
-template <typename Draw>
+/// What the policies that know nothing of cost have in common: `due` says whose
+/// turn it is. If that one is avoided or held back, `by_chance` proposes
+/// others, so that its calls spread over all of them rather than fall to its
+/// neighbour; in the end, all are looked through from a place by chance.
+template <typename Due, typename ByChance>
 const std::shared_ptr<Endpoint>* DrawAdmitted(const Endpoints& endpoints,
                                               const SlowStartGate& gate,
                                               const PickContext& context,
-                                              const Random& random, Draw draw) {
+                                              const Random& random, Due due,
+                                              ByChance by_chance) {
   if (endpoints.empty()) return nullptr;
-  constexpr int kDraws = 16;
-  for (int i = 0; i < kDraws; ++i) {
-    const std::shared_ptr<Endpoint>& endpoint = endpoints[draw()];
+  constexpr int kProposals = 16;
+  std::size_t index = due();
+  for (int i = 0; i < kProposals; ++i) {
+    const std::shared_ptr<Endpoint>& endpoint = endpoints[index];
     if (!Avoids(context, endpoint.get()) &&
         gate.Admits(*endpoint, context.now, random)) {
       return &endpoint;
     }
+    index = by_chance();
   }
-  std::size_t at = RandomIndex(random, endpoints.size());
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    if (!Avoids(context, endpoints[at].get())) return &endpoints[at];
-    if (++at == endpoints.size()) at = 0;
+    if (!Avoids(context, endpoints[index].get())) return &endpoints[index];
+    if (++index == endpoints.size()) index = 0;
   }
   return nullptr;
 }

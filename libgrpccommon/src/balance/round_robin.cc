@@ -13,9 +13,13 @@ RoundRobinPicker::RoundRobinPicker(Endpoints endpoints, const Random& random)
 
 const std::shared_ptr<Endpoint>* RoundRobinPicker::Pick(
     const PickContext& context) const {
-  return DrawAdmitted(endpoints_, gate_, context, random_, [this] {
-    return next_.fetch_add(1, std::memory_order_relaxed) % endpoints_.size();
-  });
+  return DrawAdmitted(
+      endpoints_, gate_, context, random_,
+      [this] {
+        return next_.fetch_add(1, std::memory_order_relaxed) %
+               endpoints_.size();
+      },
+      [this] { return RandomIndex(random_, endpoints_.size()); });
 }
 
 }  // namespace grpccommon::internal
