@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <barrier>
 #include <cmath>
 #include <deque>
 #include <random>
@@ -309,6 +311,28 @@ TEST_F(RetryBudgetTest, ThreadsTogetherGetNoMoreThanThereIs) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(granted + Drain(), 40'010);
+}
+
+// The last one left, which all want at the same moment.
+TEST_F(RetryBudgetTest, GrantsTheLastRetryToOneThreadOnly) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 5000;
+  Create({.retry_share = 1, .min_retries_per_second = 0});
+  std::array<std::atomic<int>, kRounds> granted{};
+  std::barrier start(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::atomic<int>& in_round : granted) {
+        if (t == 0) budget_->OnCall(clock_.Now());
+        start.arrive_and_wait();
+        if (budget_->TryRetry(clock_.Now())) ++in_round;
+        start.arrive_and_wait();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::atomic<int>& in_round : granted) ASSERT_EQ(in_round, 1);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 //
 // The back end is a queue, as most are: what it bears is 13,000 calls a second,
 // of which 10,000 come. It does not see that a client has given up, so once its
-// queue is longer than clients wait, all its work is for nothing. For twenty
+// queue is longer than clients wait, all its work is for nothing. For ten
 // seconds it bears only 2500; then it is as before. Whether the clients let it
 // recover is the question.
 
@@ -40,8 +40,8 @@ constexpr Clock::Duration kAttemptTimeout = 200ms;
 constexpr Clock::Duration kLongestQueue = 500ms;
 
 constexpr int kFailsAt = 5;  // seconds
-constexpr int kHealsAt = 25;
-constexpr int kEndsAt = 40;
+constexpr int kHealsAt = 15;
+constexpr int kEndsAt = 30;
 
 // First in, first out. Refuses what would wait longer than the queue is.
 class BackEnd {

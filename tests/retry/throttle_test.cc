@@ -76,9 +76,10 @@ TEST(RetryThrottleTest, KeepsThreeDecimalsOfTheRatio) {
   const struct {
     double ratio;
     double kept;
-  } cases[] = {{0.001, 0.001}, {0.29, 0.29}, {0.1239, 0.123}, {0.57, 0.57}};
+  } cases[] = {{0.001, 0.001}, {0.29, 0.29}, {0.1239, 0.123}, {1.001, 1.001}};
   for (const auto& [ratio, kept] : cases) {
-    const auto throttle = Create(1, ratio);
+    const auto throttle = Create(2, ratio);
+    throttle->OnFailure();
     throttle->OnFailure();
     throttle->OnSuccess();
     EXPECT_DOUBLE_EQ(throttle->tokens(), kept) << ratio;

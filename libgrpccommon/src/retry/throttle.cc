@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kToken = 1000;
 
-// 0.29 is a little less than 290 thousandths in binary.
+// In binary, 1.001 is a little less than 1001 thousandths.
 constexpr double kRoundingError = 1e-6;
 
 }  // namespace
