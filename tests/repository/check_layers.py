@@ -56,6 +56,8 @@ def tracked_files(root):
 
 def module_of_include(include, root):
     """The module a quoted include belongs to and whether it is public."""
+    if include.endswith(".pb.h"):  # generated, and of a proto, not of a module
+        return None, False
     parts = include.split("/")
     if parts[0] == "grpccommon" and len(parts) > 2 and parts[1] in ROW_OF:
         return parts[1], True
