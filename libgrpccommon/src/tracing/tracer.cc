@@ -66,6 +66,13 @@ TraceContext Tracer::Continue(const TraceContext& caller) const {
   return context;
 }
 
+TraceContext Tracer::Below(const TraceContext& parent) const {
+  TraceContext context = parent;
+  context.parent_span_id = parent.span_id;
+  MakeId(context.span_id);
+  return context;
+}
+
 Span Tracer::StartSpan(std::string_view name, const TraceContext& parent,
                        SpanKind kind) const {
   TraceContext context;
@@ -74,9 +81,7 @@ Span Tracer::StartSpan(std::string_view name, const TraceContext& parent,
   } else if (!parent.sampled || processor_ == nullptr) {
     return Span(parent);
   } else {
-    context = parent;
-    context.parent_span_id = parent.span_id;
-    MakeId(context.span_id);
+    context = Below(parent);
   }
   return StartSpanOf(std::move(context), name, kind, clock_.Now(),
                      clock_.WallNow());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/tracing/tracing_interceptor.h"
 
-#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include "grpccommon/call/metadata_keys.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/tracing/traceparent.h"
+#include "tracing/rpc_span.h"
 
 namespace grpccommon {
 namespace {
@@ -63,28 +63,14 @@ bool IsServerFault(grpc::StatusCode code) {
   }
 }
 
-void DescribePeer(const ServerCall& call, Span& span) {
+void DescribeCaller(const ServerCall& call, Span& span) {
   const std::string_view peer = call.peer();
-  const std::string address(call.peer_address());
-  span.SetAttribute("client.address", address);
-  span.SetAttribute("network.peer.address", address);
-  if (peer.starts_with("ipv")) {
-    span.SetAttribute("network.transport", "tcp");
-    const std::string_view port = peer.substr(peer.rfind(':') + 1);
-    std::int64_t number = 0;
-    const auto [end, error] =
-        std::from_chars(port.data(), port.data() + port.size(), number);
-    if (error == std::errc() && end == port.data() + port.size()) {
-      span.SetAttribute("network.peer.port", number);
-    }
-  } else if (peer.starts_with("unix")) {
-    span.SetAttribute("network.transport", "unix");
-  }
-}
-
-void AddMessageEvent(Span& span, const char* type, std::int64_t number) {
-  span.AddEvent("rpc.message",
-                {{"rpc.message.type", type}, {"rpc.message.id", number}});
+  span.SetAttribute("client.address", std::string(call.peer_address()));
+  internal::DescribePeer(call.peer_address(), peer,
+                         peer.starts_with("ipv")    ? "tcp"
+                         : peer.starts_with("unix") ? "unix"
+                                                    : "",
+                         span);
 }
 
 }  // namespace
@@ -104,19 +90,13 @@ absl::Status TracingInterceptor::OnStart(ServerCall& call) {
   call.set_trace(tracer_.Continue(ReadCaller(call)));
   if (!call.trace().sampled) return absl::OkStatus();
 
-  std::string_view path = call.path();
-  if (path.starts_with('/')) path.remove_prefix(1);
-  Span span = tracer_.StartSpanOf(call.trace(), path, SpanKind::kServer,
+  const std::string_view name = internal::RpcSpanName(call.path());
+  Span span = tracer_.StartSpanOf(call.trace(), name, SpanKind::kServer,
                                   call.started_at(), call.started_wall());
   if (!span.recording()) return absl::OkStatus();
-  span.SetAttribute("rpc.system", "grpc");
-  const std::size_t slash = path.rfind('/');
-  if (slash != std::string_view::npos) {
-    span.SetAttribute("rpc.service", std::string(path.substr(0, slash)));
-    span.SetAttribute("rpc.method", std::string(path.substr(slash + 1)));
-  }
+  internal::DescribeRpc(name, span);
   span.SetAttribute("grpccommon.request_id", std::string(call.request_id()));
-  DescribePeer(call, span);
+  DescribeCaller(call, span);
   call.values().Set(CallSpan{.span = std::move(span)});
   return absl::OkStatus();
 }
@@ -124,7 +104,7 @@ absl::Status TracingInterceptor::OnStart(ServerCall& call) {
 absl::Status TracingInterceptor::OnReceived(
     ServerCall& call, const google::protobuf::Message* /*message*/) {
   if (CallSpan* const found = Find(call)) {
-    AddMessageEvent(found->span, "RECEIVED", ++found->received);
+    internal::AddMessageEvent(found->span, "RECEIVED", ++found->received);
   }
   return absl::OkStatus();
 }
@@ -132,7 +112,7 @@ absl::Status TracingInterceptor::OnReceived(
 void TracingInterceptor::OnSent(ServerCall& call,
                                 const google::protobuf::Message* /*message*/) {
   if (CallSpan* const found = Find(call)) {
-    AddMessageEvent(found->span, "SENT", ++found->sent);
+    internal::AddMessageEvent(found->span, "SENT", ++found->sent);
   }
 }
 

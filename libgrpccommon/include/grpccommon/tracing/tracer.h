@@ -42,6 +42,10 @@ class GRPCCOMMON_EXPORT Tracer {
   /// new trace if that is not valid.
   TraceContext Continue(const TraceContext& caller) const;
 
+  /// The context of a new span below one of this process, recorded if that is.
+  /// Requires a valid context.
+  TraceContext Below(const TraceContext& parent) const;
+
   /// Begins a span below `parent`, or a new trace if that is not valid. It is
   /// recorded if the parent is; else it passes the parent on.
   Span StartSpan(std::string_view name, const TraceContext& parent,
