@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The install: headers as they lie, the library, protos, and the ways in for
-# CMake (find_package) and for everything else (pkg-config).
+# The install: headers as they lie, the library, protos, the program
+# grpccommon-probe, and the ways in for CMake (find_package) and for everything
+# else (pkg-config).
 #
 # Components of find_package: `testing`, where it was built. `gateway` and
 # `redis` are names kept for libraries that bring a heavy dependency.
@@ -14,6 +15,11 @@ install(TARGETS grpccommon EXPORT grpccommonTargets
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(EXPORT grpccommonTargets NAMESPACE grpccommon::
   DESTINATION "${cmake_dir}")
+
+if(TARGET grpccommon_probe)
+  install(TARGETS grpccommon_probe RUNTIME
+    DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
 
 set(without_testing "")
 if(NOT TARGET grpccommon_testing)

@@ -68,6 +68,10 @@ class ScriptedHealthServer {
     const MutexLock lock(service_.mutex);
     return service_.calls;
   }
+  std::string last_user_agent() const {
+    const MutexLock lock(service_.mutex);
+    return service_.user_agent;
+  }
   int open_calls() const {
     const MutexLock lock(service_.mutex);
     return static_cast<int>(service_.open.size());
@@ -143,7 +147,7 @@ class ScriptedHealthServer {
     explicit Service(HealthScript s) : script(std::move(s)) {}
 
     grpc::ServerGenericBidiReactor* CreateReactor(
-        grpc::GenericCallbackServerContext* /*context*/) override {
+        grpc::GenericCallbackServerContext* context) override {
       const auto reactor = std::make_shared<Reactor>([this](Reactor* done) {
         std::shared_ptr<Reactor> released;  // freed after the lock
         const MutexLock lock(mutex);
@@ -158,6 +162,10 @@ class ScriptedHealthServer {
       {
         const MutexLock lock(mutex);
         open.push_back(reactor);
+        const auto agent = context->client_metadata().find("user-agent");
+        if (agent != context->client_metadata().end()) {
+          user_agent.assign(agent->second.data(), agent->second.size());
+        }
         ++calls;
         now = script;
       }
@@ -169,6 +177,7 @@ class ScriptedHealthServer {
     HealthScript script ABSL_GUARDED_BY(mutex);
     std::vector<std::shared_ptr<Reactor>> open ABSL_GUARDED_BY(mutex);
     int calls ABSL_GUARDED_BY(mutex) = 0;
+    std::string user_agent ABSL_GUARDED_BY(mutex);
   };
 
   Service service_;

@@ -42,6 +42,18 @@ case $check in
     ! grep -rlF -e "$root" -e "$build" "$prefix" --include='*.cmake' \
       --include='*.pc' --include='*.h' ||
       fail "installed files name the build's folders"
+    probe=$prefix/bin/grpccommon-probe
+    if grep -qx 'GRPCCOMMON_PROBE:BOOL=ON' "$build/CMakeCache.txt"; then
+      [[ $("$probe" --version) == "grpccommon-probe "* ]] ||
+        fail "the installed grpccommon-probe does not run"
+      code=0
+      "$probe" --addr="unix:$work/nobody" --quiet || code=$?
+      [ $code = 2 ] || fail "grpccommon-probe ends with $code, not 2"
+      ! readelf -d "$probe" | grep -E 'libgrpccommon|R(UN)?PATH' ||
+        fail "the installed grpccommon-probe needs more than the system has"
+    else
+      [ ! -e "$probe" ] || fail "grpccommon-probe is installed, though off"
+    fi
     ;;
 
   find_package)
