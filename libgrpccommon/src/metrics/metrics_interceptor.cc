@@ -2,45 +2,18 @@
 #include "grpccommon/metrics/metrics_interceptor.h"
 
 #include <array>
-#include <atomic>
 #include <cassert>
 #include <string_view>
 #include <utility>
 
 #include "grpccommon/call/server_call.h"
+#include "metrics/call_metrics.h"
 
 namespace grpccommon {
 namespace {
 
-// Go's codes.Code.String(), by number: what go-grpc-prometheus exposes and
-// dashboards match on.
-constexpr std::array<std::string_view, 17> kCodes = {
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-};
-
-std::size_t CodeIndex(grpc::StatusCode code) {
-  const auto index = static_cast<std::size_t>(code);
-  return index < kCodes.size() ? index : 2;  // as Unknown
-}
-
-// The number of a server's methods is bounded by its code, not by its callers.
-constexpr std::size_t kMaxChildren = 1'000'000;
+using internal::kGoCodes;
+using internal::kMaxMethodChildren;
 
 struct MethodMetrics {
   Counter* started = nullptr;
@@ -48,46 +21,15 @@ struct MethodMetrics {
   Counter* received = nullptr;
   Counter* sent = nullptr;
   Histogram* handling = nullptr;
-  std::array<Counter*, kCodes.size()> handled{};
+  std::array<Counter*, kGoCodes.size()> handled{};
   // Messages that no hook sees are counted when the call ends.
   bool received_by_hook = false;
   bool sent_by_hook = false;
 };
 
-// What one interceptor has refused. They form a list that only grows, as long
-// as there are interceptors, so that a refusal is counted without a lock.
-struct RefusedBy {
-  const ServerInterceptor* interceptor;
-  Counter* calls;
-  std::unique_ptr<RefusedBy> next;
-};
-
 }  // namespace
 
 struct MetricsInterceptor::Impl {
-  ~Impl() { delete refused_by.load(std::memory_order_acquire); }
-
-  void CountRefusal(const ServerInterceptor& interceptor) {
-    RefusedBy* const newest = refused_by.load(std::memory_order_acquire);
-    for (const RefusedBy* by = newest; by != nullptr; by = by->next.get()) {
-      if (by->interceptor == &interceptor) return by->calls->Increment();
-    }
-    Counter& calls =
-        refused->With({StageName(interceptor.stage()), interceptor.name()});
-    calls.Increment();
-    auto entry =
-        std::make_unique<RefusedBy>(RefusedBy{&interceptor, &calls, nullptr});
-    RefusedBy* expected = newest;
-    entry->next.reset(newest);
-    if (refused_by.compare_exchange_strong(expected, entry.get(),
-                                           std::memory_order_acq_rel)) {
-      entry.release();
-    } else {
-      // Another thread was first; the next refusal tries again.
-      entry->next.release();
-    }
-  }
-
   MetricsInterceptorOptions options;
   CounterFamily* started = nullptr;
   CounterFamily* handled = nullptr;
@@ -99,7 +41,7 @@ struct MetricsInterceptor::Impl {
 
   // By Method::index; complete before the first call.
   std::vector<MethodMetrics> methods;
-  std::atomic<RefusedBy*> refused_by{nullptr};
+  internal::RefusalCounters refusals;
 };
 
 absl::StatusOr<std::unique_ptr<MetricsInterceptor>> MetricsInterceptor::Create(
@@ -121,7 +63,7 @@ absl::StatusOr<std::unique_ptr<MetricsInterceptor>> MetricsInterceptor::Create(
   const std::vector<std::string> labels = {"grpc_type", "grpc_service",
                                            "grpc_method"};
   const MetricOptions of_method = {.labels = labels,
-                                   .max_children = kMaxChildren};
+                                   .max_children = kMaxMethodChildren};
   MetricOptions of_code = of_method;
   of_code.labels.push_back("grpc_code");
   keep(impl->started,
@@ -146,13 +88,13 @@ absl::StatusOr<std::unique_ptr<MetricsInterceptor>> MetricsInterceptor::Create(
            "grpc_server_handling_seconds",
            "Response latency (seconds) of RPCs handled by the server.",
            {.labels = labels,
-            .max_children = kMaxChildren,
+            .max_children = kMaxMethodChildren,
             .buckets = options.buckets}));
   keep(impl->in_flight,
        registry.AddUpDownCounter("grpccommon_server_in_flight",
                                  "RPCs that run on the server now.",
                                  {.labels = {"grpc_service", "grpc_method"},
-                                  .max_children = kMaxChildren}));
+                                  .max_children = kMaxMethodChildren}));
   keep(impl->refused,
        registry.AddCounter("grpccommon_server_refused_total",
                            "RPCs that an interceptor refused before their "
@@ -188,9 +130,9 @@ absl::StatusOr<Hooks> MetricsInterceptor::Register(const Method& method) {
   metrics.received = &impl_->received->With(labels);
   metrics.sent = &impl_->sent->With(labels);
   metrics.handling = &impl_->handling->WithBuckets(labels, *buckets);
-  for (std::size_t code = 0; code < kCodes.size(); ++code) {
-    metrics.handled[code] =
-        &impl_->handled->With({labels[0], labels[1], labels[2], kCodes[code]});
+  for (std::size_t code = 0; code < kGoCodes.size(); ++code) {
+    metrics.handled[code] = &impl_->handled->With(
+        {labels[0], labels[1], labels[2], kGoCodes[code]});
   }
   metrics.received_by_hook = method.client_streams();
   metrics.sent_by_hook = method.server_streams();
@@ -221,7 +163,7 @@ void MetricsInterceptor::OnSent(ServerCall& call,
 
 void MetricsInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
   const MethodMetrics& metrics = impl_->methods[call.method().index];
-  metrics.handled[CodeIndex(status.error_code())]->Increment();
+  metrics.handled[internal::GoCodeIndex(status.error_code())]->Increment();
   metrics.handling->Observe(call.duration());
   if (!metrics.received_by_hook) {
     metrics.received->Increment(call.messages_received());
@@ -229,7 +171,10 @@ void MetricsInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
   if (!metrics.sent_by_hook) metrics.sent->Increment(call.messages_sent());
   metrics.in_flight->Add(-1);
   const ServerInterceptor* const refused_by = call.refused_by();
-  if (refused_by != nullptr) impl_->CountRefusal(*refused_by);
+  if (refused_by != nullptr) {
+    impl_->refusals.Count(*impl_->refused, refused_by->stage(),
+                          refused_by->name());
+  }
 }
 
 }  // namespace grpccommon
