@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "accesslog/call_line.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "grpccommon/base/check_range.h"
@@ -18,6 +19,9 @@
 
 namespace grpccommon {
 namespace {
+
+using internal::CallEnd;
+using internal::Microseconds;
 
 // A message as the log shows it.
 struct Payload {
@@ -49,19 +53,6 @@ void AddPayload(std::string_view name, const Payload& payload, LogLine& line) {
   }
 }
 
-// ,"grpc.method":"…"
-std::string RenderMethod(std::string_view path) {
-  LogLine line;
-  line.Add("grpc.method", path);
-  const std::string_view object = line.Finish();
-  return "," + std::string(object.substr(1, object.size() - 3));
-}
-
-std::int64_t Microseconds(Clock::Duration duration) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(duration)
-      .count();
-}
-
 // A client that retries says how often it has tried before.
 std::int64_t AttemptOf(const ServerCall& call) {
   const std::string_view text = call.metadata(metadata::kPreviousAttempts);
@@ -90,23 +81,17 @@ struct AccessLog::MethodState {
 
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Create(
     AccessLogOptions options, Logger logger, Random random) {
-  absl::Status valid;
-  const auto check = [&valid](std::string_view option, double value,
-                              double minimum, double maximum) {
-    valid.Update(CheckRange(option, value, minimum, maximum));
-  };
-  check("ok.share", options.ok.share, 0, 1);
-  check("slow.share", options.slow.share, 0, 1);
-  check("refused.share", options.refused.share, 0, 1);
-  check("client_error.share", options.client_error.share, 0, 1);
-  check("unavailable.share", options.unavailable.share, 0, 1);
-  check("server_error.share", options.server_error.share, 0, 1);
-  valid.Update(CheckRange("slow_threshold", options.slow_threshold,
-                          Clock::Duration::zero(), std::chrono::hours(1)));
-  check("max_field_bytes", static_cast<double>(options.max_field_bytes), 64,
-        64 << 10);
-  check("payloads.max_bytes", static_cast<double>(options.payloads.max_bytes),
-        16, 1 << 20);
+  absl::Status valid = internal::CheckAccessLogRules(
+      {{"ok", options.ok},
+       {"slow", options.slow},
+       {"refused", options.refused},
+       {"client_error", options.client_error},
+       {"unavailable", options.unavailable},
+       {"server_error", options.server_error}},
+      options.slow_threshold, options.max_field_bytes);
+  valid.Update(CheckRange("payloads.max_bytes",
+                          static_cast<double>(options.payloads.max_bytes), 16,
+                          1 << 20));
   if (!valid.ok()) return valid;
   return std::unique_ptr<AccessLog>(
       new AccessLog(std::move(options), std::move(logger), std::move(random)));
@@ -123,15 +108,14 @@ void AccessLog::SetLevel(const Selector& methods,
                          std::optional<LogLevel> level) {
   for (const auto& state : methods_) {
     if (state == nullptr || !methods(state->method)) continue;
-    state->level.store(level.has_value() ? static_cast<int>(*level) : -1,
-                       std::memory_order_relaxed);
+    state->level.store(internal::LevelNumber(level), std::memory_order_relaxed);
   }
 }
 
 absl::StatusOr<Hooks> AccessLog::Register(const Method& method) {
   if (methods_.size() <= method.index) methods_.resize(method.index + 1);
-  auto state =
-      std::make_unique<MethodState>(method, RenderMethod(Cut(method.path)));
+  auto state = std::make_unique<MethodState>(
+      method, internal::RenderMethodField(Cut(method.path)));
   const AccessLogPayloads& payloads = options_.payloads;
   Hooks hooks = {.start = false};
   if (method.descriptor != nullptr && payloads.methods(method)) {
@@ -155,9 +139,8 @@ absl::StatusOr<Hooks> AccessLog::Register(const Method& method) {
 }
 
 bool AccessLog::Enabled(const MethodState& method, LogLevel level) const {
-  const int own = method.level.load(std::memory_order_relaxed);
-  if (own < 0) return logger_.Enabled(level);
-  return static_cast<int>(level) >= own && level != LogLevel::kOff;
+  return internal::LevelEnabled(method.level.load(std::memory_order_relaxed),
+                                level, logger_);
 }
 
 std::string_view AccessLog::Cut(std::string_view text) const {
@@ -229,26 +212,14 @@ void AccessLog::LogMessage(const ServerCall& call, std::string_view direction,
 const AccessLogRule& AccessLog::RuleFor(const ServerCall& call,
                                         const grpc::Status& status,
                                         bool slow) const {
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNKNOWN:
-    case grpc::StatusCode::INTERNAL:
-    case grpc::StatusCode::DATA_LOSS:
-      return options_.server_error;
-    case grpc::StatusCode::OK:
-      return slow ? options_.slow : options_.ok;
-    default:
-      break;
+  const CallEnd end = internal::CallEndOf(status.error_code());
+  if (end == CallEnd::kOk) return slow ? options_.slow : options_.ok;
+  if (end == CallEnd::kServerError || !call.exception().empty()) {
+    return options_.server_error;
   }
-  if (!call.exception().empty()) return options_.server_error;
   if (call.refused_by() != nullptr) return options_.refused;
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return options_.unavailable;
-    default:
-      return options_.client_error;
-  }
+  return end == CallEnd::kUnavailable ? options_.unavailable
+                                      : options_.client_error;
 }
 
 void AccessLog::AddOutcome(const ServerCall& call, const MethodState& method,
