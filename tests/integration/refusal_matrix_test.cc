@@ -81,6 +81,8 @@ TEST_P(RefusalMatrixTest, TheHandlerDoesNotRunAndTheCallerLearnsWhy) {
   EXPECT_EQ(RetryDelayOf(status), std::chrono::milliseconds(250));
   EXPECT_EQ(result.trailers.count("x-probe"), 1u);
   EXPECT_EQ(result.trailers.count("x-request-id"), 1u);
+  // Nothing was done, and the caller may know it.
+  EXPECT_EQ(result.trailers.count("grpccommon-not-processed"), 1u);
   server.Stop();
   EXPECT_EQ(observer->finished, 1);
   EXPECT_EQ(observer->code, grpc::StatusCode::RESOURCE_EXHAUSTED);

@@ -287,6 +287,9 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
         trailers->count(std::string(metadata::kRequestId)) == 0) {
       trailers->emplace(metadata::kRequestId, call_.request_id());
     }
+    if (not_processed_) {
+      batch.GetSendTrailingMetadata()->emplace(metadata::kNotProcessed, "1");
+    }
   }
   if (status.error_code() != handler_status.error_code() ||
       status.error_message() != handler_status.error_message() ||

@@ -111,6 +111,10 @@ class CallState : public grpc::experimental::Interceptor,
   /// it.
   void RefuseMalformed();
 
+  /// The call is being refused in its handler's place, so the caller may be
+  /// told that nothing was done.
+  void NoteNotProcessed() { not_processed_ = true; }
+
   void set_exception(std::string_view text) {
     ServerCallDriver::set_exception(call_, text);
   }
@@ -141,6 +145,7 @@ class CallState : public grpc::experimental::Interceptor,
   // Steps whose OnStart ran; those finish.
   std::size_t started_ = 0;
   bool finished_ = false;
+  bool not_processed_ = false;
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<const grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

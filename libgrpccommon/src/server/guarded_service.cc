@@ -131,6 +131,7 @@ class GuardedHandler : public MethodHandler {
 
   // The status that the wrapped handler sends here is replaced on its way out.
   void Refuse(CallState& state, const HandlerParameter& param) {
+    state.NoteNotProcessed();
     grpc::internal::Call call = state.Hooked(*param.call);
     if (callback_unary_) {
       RefuseCallbackUnary(HandlerParameter(

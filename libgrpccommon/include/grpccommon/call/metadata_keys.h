@@ -17,5 +17,9 @@ inline constexpr std::string_view kRetryPushback = "grpc-retry-pushback-ms";
 inline constexpr std::string_view kPreviousAttempts =
     "grpc-previous-rpc-attempts";
 inline constexpr std::string_view kStatusDetails = "grpc-status-details-bin";
+/// With the status of a call that was refused before any handler saw it: "1".
+/// It may be tried again, elsewhere or later, whatever it was to do. A handler
+/// cannot pass it on by mistake, as it could a status that it got itself.
+inline constexpr std::string_view kNotProcessed = "grpccommon-not-processed";
 
 }  // namespace grpccommon::metadata

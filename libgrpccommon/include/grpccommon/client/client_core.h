@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "google/protobuf/message_lite.h"
+#include "grpccommon/base/export.h"
+#include "grpccommon/client/call_options.h"
+#include "grpcpp/impl/channel_interface.h"
+
+/// What Client<Service> is made of, without its types.
+namespace grpccommon::internal {
+
+struct ClientMethod;
+
+/// A pointer to a member function as a value that can be compared.
+class MethodKey {
+ public:
+  template <typename Member>
+  explicit MethodKey(Member member) {
+    static_assert(sizeof(member) <= sizeof(bytes_));
+    std::memcpy(bytes_, &member, sizeof(member));
+  }
+  friend bool operator==(const MethodKey&, const MethodKey&) = default;
+
+ private:
+  std::size_t bytes_[2] = {0, 0};
+};
+
+/// The messages of a call that goes on after its caller has returned.
+class GRPCCOMMON_EXPORT AsyncMessages {
+ public:
+  virtual ~AsyncMessages();
+  virtual const google::protobuf::MessageLite& request() const = 0;
+  virtual google::protobuf::MessageLite& response() = 0;
+  virtual void MoveResponse(google::protobuf::MessageLite& from) = 0;
+  virtual void Done(absl::Status status) = 0;
+};
+
+using MoveMessage = void (*)(google::protobuf::MessageLite& from,
+                             google::protobuf::MessageLite& to);
+
+class GRPCCOMMON_EXPORT ClientCore
+    : public std::enable_shared_from_this<ClientCore> {
+ public:
+  virtual ~ClientCore();
+
+  /// Null before `Add`. No lock.
+  virtual const ClientMethod* Find(const MethodKey& key) const = 0;
+  /// `call` makes a call of the method on the channel that it is given.
+  virtual const ClientMethod& Add(
+      const MethodKey& key,
+      const std::function<void(
+          const std::shared_ptr<grpc::ChannelInterface>& channel)>& call) = 0;
+
+  virtual absl::Status Call(const ClientMethod& method,
+                            const CallOptions& options,
+                            const google::protobuf::MessageLite& request,
+                            google::protobuf::MessageLite& response,
+                            MoveMessage move) = 0;
+  virtual void CallAsync(const ClientMethod& method, CallOptions options,
+                         std::unique_ptr<AsyncMessages> messages) = 0;
+};
+
+/// Calls `start(i, ended)` for each i below `count` and returns when each has
+/// called its `ended`; no more than `max_parallel` are under way at a time.
+GRPCCOMMON_EXPORT void RunBounded(
+    std::size_t count, std::size_t max_parallel,
+    const std::function<void(std::size_t index, std::function<void()> ended)>&
+        start);
+
+}  // namespace grpccommon::internal

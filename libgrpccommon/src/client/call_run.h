@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/client_method.h"
+#include "client/endpoint_set.h"
+#include "grpccommon/breaker/bulkhead.h"
+#include "grpccommon/breaker/circuit_breaker.h"
+#include "grpccommon/call/client_call.h"
+#include "grpccommon/client/call_options.h"
+#include "grpccommon/retry/attempt_plan.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/support/status.h"
+
+namespace grpccommon::internal {
+
+class ServiceClient;
+
+/// One attempt on its way.
+struct RunningAttempt {
+  ClientAttempt info;
+  EndpointSet::Pick pick;
+  CircuitBreaker::Permit permit;
+  CircuitBreaker::Permit endpoint_permit;
+  /// Where there is no parent, in place; else made by gRPC.
+  std::optional<grpc::ClientContext> own_context;
+  std::unique_ptr<grpc::ClientContext> child_context;
+  std::size_t started_hooks = 0;
+  bool ended = false;
+
+  grpc::ClientContext& context() {
+    return child_context != nullptr ? *child_context : *own_context;
+  }
+};
+
+/// What blocking, callback and streaming calls have in common: how a call
+/// begins, how its attempts begin and end, and how it ends. Sends and waits for
+/// nothing itself.
+///
+///   Begin → (StartAttempt → gRPC → EndAttempt)… → Finish
+///
+/// For one thread at a time, but EndAttempt and StartAttempt of different
+/// attempts: they meet only in `plan`, which the caller guards.
+class CallRun {
+ public:
+  /// `request` is null for client streams. All arguments outlive this.
+  CallRun(ServiceClient& client, const ClientMethod& method,
+          const CallOptions& options,
+          const google::protobuf::MessageLite* request);
+  ~CallRun();
+  CallRun(const CallRun&) = delete;
+  CallRun& operator=(const CallRun&) = delete;
+
+  /// Works out the deadline and asks the interceptors. Not OK: refused. With OK
+  /// and `answer`, answered.
+  absl::Status Begin();
+  const google::protobuf::MessageLite* answer() const;
+
+  /// Takes a connected endpoint that no earlier attempt had, if there is one.
+  /// False if there is none at all: wait for one. The error ends the call.
+  absl::StatusOr<bool> TryPick(RunningAttempt& attempt);
+
+  /// Asks breaker and interceptors, and makes the context. The error ends the
+  /// call; the attempt was not begun then.
+  absl::Status StartAttempt(RunningAttempt& attempt, bool hedged);
+
+  /// Tells everyone who shares in it how the attempt went. `superseded`: we
+  /// cancelled it, for another one had decided the call.
+  AttemptEnd EndAttempt(RunningAttempt& attempt, const grpc::Status& status,
+                        bool superseded = false);
+
+  /// Runs the finish hooks and fills in the caller's CallInfo; `last` is the
+  /// attempt that decided, null if none was made. Once, also for a call that
+  /// Begin refused.
+  grpc::Status Finish(grpc::Status status, RunningAttempt* last);
+
+  ClientCall& call() { return call_; }
+  AttemptPlan& plan() { return plan_; }
+  const ClientMethod& method() const { return method_; }
+  const CallOptions& options() const { return options_; }
+  ServiceClient& client() { return client_; }
+  Clock::TimePoint deadline() const { return *call_.deadline(); }
+  /// A parent that was cancelled takes its calls with it.
+  bool parent_cancelled() const;
+
+  Bulkhead::Permit bulkhead_permit;
+
+ private:
+  absl::Status SetDeadline();
+  void MakeContext(RunningAttempt& attempt);
+
+  ServiceClient& client_;
+  const ClientMethod& method_;
+  const CallOptions& options_;
+  ClientCall call_;
+  AttemptPlan plan_;
+  std::size_t started_hooks_ = 0;
+  // Endpoints that this call has tried, or found closed by their breaker.
+  std::vector<std::shared_ptr<ClientEndpoint>> tried_;
+};
+
+}  // namespace grpccommon::internal

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients against real servers in this process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "grpccommon/base/scheduler.h"
+#include "grpccommon/call/cancellation.h"
+#include "grpccommon/client/client_manager.h"
+#include "grpccommon/registry/memory_registry.h"
+#include "grpccommon/status/details.h"
+#include "grpccommon/testing/status_matchers.h"
+#include "support/test_server.h"
+
+namespace grpccommon::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::StatusIs;
+
+std::string AddressOf(TestServer& server) {
+  return "127.0.0.1:" + std::to_string(server.server().grpc_port());
+}
+
+EchoRequest Hello() {
+  EchoRequest request;
+  request.set_text("hello");
+  return request;
+}
+
+class ClientTest : public ::testing::Test {
+ protected:
+  void Register(const std::string& address) {
+    registrations_.push_back(
+        *registry_->Register("echo", {.address = address}));
+  }
+
+  std::shared_ptr<Client<EchoService>> Connect(ClientOptions options = {}) {
+    // Idempotent, as the contract of this service does not say.
+    options.methods.push_back({.idempotency = Idempotency::kIdempotent});
+    manager_ = *ClientManager::Create(
+        {.registry = registry_, .defaults = std::move(options)});
+    return *manager_->Get<EchoService>("echo");
+  }
+
+  std::unique_ptr<Scheduler> scheduler_ = CreateScheduler();
+  std::shared_ptr<Registry> registry_ = CreateMemoryRegistry(*scheduler_);
+  std::vector<std::unique_ptr<Registration>> registrations_;
+  std::unique_ptr<ClientManager> manager_;
+};
+
+TEST_F(ClientTest, CallsAnInstanceThatTheRegistryKnows) {
+  TestServer server(Style::kCallback, false);
+  Register(AddressOf(server));
+  const auto client = Connect();
+  CallInfo info;
+  const auto response =
+      client->Call(&EchoService::Stub::Unary, Hello(), {.info = &info});
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->text(), "hello");
+  EXPECT_EQ(info.attempts, 1);
+  EXPECT_EQ(info.endpoint, AddressOf(server));
+}
+
+TEST_F(ClientTest, CallsBackWithTheResponse) {
+  TestServer server(Style::kSync, false);
+  Register(AddressOf(server));
+  const auto client = Connect();
+  std::promise<absl::StatusOr<EchoResponse>> promise;
+  client->CallAsync(&EchoService::Stub::Unary, Hello(), {},
+                    [&promise](absl::StatusOr<EchoResponse> response) {
+                      promise.set_value(std::move(response));
+                    });
+  const absl::StatusOr<EchoResponse> response = promise.get_future().get();
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->text(), "hello");
+}
+
+TEST_F(ClientTest, SaysThatNoInstanceIsRegistered) {
+  ClientOptions options;
+  options.discovery.max_wait = 50ms;
+  const auto client = Connect(options);
+  const auto response = client->Call(&EchoService::Stub::Unary, Hello());
+  EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(response.status().message()),
+              ::testing::HasSubstr("no instance of 'echo'"));
+  EXPECT_EQ(ReasonOf(response.status()), "NO_ENDPOINT");
+}
+
+TEST_F(ClientTest, WaitsForAnInstanceThatComesLate) {
+  ClientOptions options;
+  options.discovery.max_wait = 10s;
+  const auto client = Connect(options);
+  TestServer server(Style::kCallback, false);
+  std::thread late([&] { Register(AddressOf(server)); });
+  const auto response = client->Call(&EchoService::Stub::Unary, Hello());
+  late.join();
+  EXPECT_TRUE(response.ok()) << response.status();
+}
+
+TEST_F(ClientTest, GoesToAnotherInstanceWhenOneIsUnavailable) {
+  TestServer good(Style::kCallback, false);
+  TestServer bad(Style::kCallback, false);
+  bad.probe().on_enter = [](grpc::ServerContextBase&) {};
+  Register(AddressOf(good));
+  Register(AddressOf(bad));
+  const auto client = Connect();
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(client->Call(&EchoService::Stub::Unary, Hello()).ok());
+  }
+  bad.Stop();
+  for (int i = 0; i < 100; ++i) {
+    const auto response = client->Call(&EchoService::Stub::Unary, Hello());
+    ASSERT_TRUE(response.ok()) << response.status();
+  }
+}
+
+TEST_F(ClientTest, CallsManyAndKeepsTheirOrder) {
+  TestServer server(Style::kCallback, false);
+  Register(AddressOf(server));
+  const auto client = Connect();
+  std::vector<EchoRequest> requests(200);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].set_text(std::to_string(i));
+  }
+  const auto responses = client->CallAll(&EchoService::Stub::Unary, requests,
+                                         {}, {.max_parallel = 8});
+  ASSERT_EQ(responses.size(), requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(responses[i].ok()) << responses[i].status();
+    EXPECT_EQ(responses[i]->text(), std::to_string(i));
+  }
+}
+
+TEST_F(ClientTest, ACallIsBoundedInTime) {
+  TestServer server(Style::kSync, false);
+  std::atomic<bool> release{false};
+  server.probe().on_enter = [&release](grpc::ServerContextBase& context) {
+    while (!release && !context.IsCancelled()) std::this_thread::yield();
+  };
+  Register(AddressOf(server));
+  const auto client = Connect();
+  const auto response =
+      client->Call(&EchoService::Stub::Unary, Hello(), {.timeout = 100ms});
+  EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  release = true;
+}
+
+TEST_F(ClientTest, ABlockingCallCanBeCancelled) {
+  TestServer server(Style::kSync, false);
+  std::promise<void> entered;
+  server.probe().on_enter = [&entered](grpc::ServerContextBase& context) {
+    entered.set_value();
+    while (!context.IsCancelled()) std::this_thread::yield();
+  };
+  Register(AddressOf(server));
+  const auto client = Connect();
+  Cancellation cancellation;
+  std::thread canceller([&] {
+    entered.get_future().wait();
+    cancellation.Cancel();
+  });
+  const auto response = client->Call(&EchoService::Stub::Unary, Hello(),
+                                     {.cancellation = &cancellation});
+  canceller.join();
+  EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(ClientTest, ShutdownCancelsWhatDoesNotEnd) {
+  TestServer server(Style::kSync, false);
+  std::promise<void> entered;
+  server.probe().on_enter = [&entered](grpc::ServerContextBase& context) {
+    entered.set_value();
+    while (!context.IsCancelled()) std::this_thread::yield();
+  };
+  Register(AddressOf(server));
+  const auto client = Connect();
+  std::promise<absl::Status> ended;
+  client->CallAsync(&EchoService::Stub::Unary, Hello(), {},
+                    [&ended](const absl::StatusOr<EchoResponse>& response) {
+                      ended.set_value(response.status());
+                    });
+  entered.get_future().wait();
+  manager_->Shutdown(0s);
+  EXPECT_THAT(ended.get_future().get(), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(ReasonOf(client->Call(&EchoService::Stub::Unary, Hello()).status()),
+            "CLIENT_SHUT_DOWN");
+}
+
+}  // namespace
+}  // namespace grpccommon::test
