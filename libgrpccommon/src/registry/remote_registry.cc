@@ -18,6 +18,7 @@
 #include "registry/endpoints.h"
 #include "registry/instances.h"
 #include "registry/network_registry.h"
+#include "registry/unary_call.h"
 
 namespace grpccommon {
 namespace {
@@ -27,6 +28,7 @@ using internal::Endpoints;
 using internal::WatchSink;
 using internal::WatchUpdate;
 using registry::v1::RegistryService;
+namespace v1 = registry::v1;
 
 // What the parts of one state may add up to.
 constexpr std::size_t kMaxParts = internal::kMaxInstances;
@@ -41,89 +43,87 @@ class RemoteBackend final : public internal::NetworkBackend {
   void Register(std::string_view service, const Instance& instance,
                 Clock::Duration ttl,
                 Done<absl::StatusOr<Granted>> done) override {
-    registry::v1::RegisterRequest request;
+    v1::RegisterRequest request;
     request.set_service(std::string(service));
     *request.mutable_instance() = ToProto(instance);
     *request.mutable_ttl() = ToProto(ttl);
-    Call(std::move(request),
-         &RegistryService::StubInterface::async_interface::Register,
-         [done = std::move(done)](
-             absl::StatusOr<registry::v1::RegisterResponse*> response) {
-           if (!response.ok()) return done(response.status());
-           if ((*response)->lease_id().empty()) {
-             return done(absl::DataLossError("the registry names no lease"));
-           }
-           done(Granted{.lease_id = (*response)->lease_id(),
-                        .ttl = FromProto((*response)->ttl())});
-         });
+    Call<v1::RegisterResponse>(
+        "/grpccommon.registry.v1.RegistryService/Register", std::move(request),
+        [done =
+             std::move(done)](absl::StatusOr<v1::RegisterResponse*> response) {
+          if (!response.ok()) return done(response.status());
+          if ((*response)->lease_id().empty()) {
+            return done(absl::DataLossError("the registry names no lease"));
+          }
+          done(Granted{.lease_id = (*response)->lease_id(),
+                       .ttl = FromProto((*response)->ttl())});
+        });
   }
 
   void Renew(std::string_view service, std::string_view lease_id,
              Done<absl::Status> done) override {
-    registry::v1::RenewRequest request;
+    v1::RenewRequest request;
     request.set_service(std::string(service));
     request.set_lease_id(std::string(lease_id));
-    Call(std::move(request),
-         &RegistryService::StubInterface::async_interface::Renew,
-         [done = std::move(done)](
-             absl::StatusOr<registry::v1::RenewResponse*> response) {
-           done(response.status());
-         });
+    Call<v1::RenewResponse>(
+        "/grpccommon.registry.v1.RegistryService/Renew", std::move(request),
+        [done = std::move(done)](absl::StatusOr<v1::RenewResponse*> response) {
+          done(response.status());
+        });
   }
 
   void Deregister(std::string_view service, std::string_view lease_id,
                   Done<absl::Status> done) override {
-    registry::v1::DeregisterRequest request;
+    v1::DeregisterRequest request;
     request.set_service(std::string(service));
     request.set_lease_id(std::string(lease_id));
-    Call(std::move(request),
-         &RegistryService::StubInterface::async_interface::Deregister,
-         [done = std::move(done)](
-             absl::StatusOr<registry::v1::DeregisterResponse*> response) {
-           done(response.status());
-         });
+    Call<v1::DeregisterResponse>(
+        "/grpccommon.registry.v1.RegistryService/Deregister",
+        std::move(request),
+        [done = std::move(done)](
+            absl::StatusOr<v1::DeregisterResponse*> response) {
+          done(response.status());
+        });
   }
 
   void Lookup(std::string_view service,
               Done<absl::StatusOr<std::vector<Instance>>> done) override {
-    registry::v1::LookupRequest request;
+    v1::LookupRequest request;
     request.set_service(std::string(service));
-    Call(std::move(request),
-         &RegistryService::StubInterface::async_interface::Lookup,
-         [done = std::move(done)](
-             absl::StatusOr<registry::v1::LookupResponse*> response) {
-           if (!response.ok()) return done(response.status());
-           std::vector<Instance> instances;
-           for (const auto& instance : (*response)->instances()) {
-             instances.push_back(FromProto(instance));
-           }
-           internal::CleanInstances(instances);
-           if ((*response)->complete()) return done(std::move(instances));
-           done(absl::UnavailableError(
-               "the registry does not know all instances yet"));
-         });
+    Call<v1::LookupResponse>(
+        "/grpccommon.registry.v1.RegistryService/Lookup", std::move(request),
+        [done = std::move(done)](absl::StatusOr<v1::LookupResponse*> response) {
+          if (!response.ok()) return done(response.status());
+          std::vector<Instance> instances;
+          for (const auto& instance : (*response)->instances()) {
+            instances.push_back(FromProto(instance));
+          }
+          internal::CleanInstances(instances);
+          if ((*response)->complete()) return done(std::move(instances));
+          done(absl::UnavailableError(
+              "the registry does not know all instances yet"));
+        });
   }
 
   void List(std::string_view prefix, std::string_view after, std::size_t limit,
             Done<absl::StatusOr<std::vector<Summary>>> done) override {
-    registry::v1::ListRequest request;
+    v1::ListRequest request;
     request.set_prefix(std::string(prefix));
     request.set_page_token(std::string(after));
     request.set_page_size(
         static_cast<int>(std::clamp<std::size_t>(limit, 1, 1000)));
-    Call(std::move(request),
-         &RegistryService::StubInterface::async_interface::List,
-         [done = std::move(done)](
-             absl::StatusOr<registry::v1::ListResponse*> response) {
-           if (!response.ok()) return done(response.status());
-           std::vector<Summary> services;
-           for (const auto& service : (*response)->services()) {
-             services.push_back({.service = service.name(),
-                                 .instances = static_cast<std::size_t>(
-                                     std::max(service.instances(), 0))});
-           }
-           done(std::move(services));
-         });
+    Call<v1::ListResponse>(
+        "/grpccommon.registry.v1.RegistryService/List", std::move(request),
+        [done = std::move(done)](absl::StatusOr<v1::ListResponse*> response) {
+          if (!response.ok()) return done(response.status());
+          std::vector<Summary> services;
+          for (const auto& service : (*response)->services()) {
+            services.push_back({.service = service.name(),
+                                .instances = static_cast<std::size_t>(
+                                    std::max(service.instances(), 0))});
+          }
+          done(std::move(services));
+        });
   }
 
   std::shared_ptr<internal::WatchCall> OpenWatch(
@@ -134,11 +134,6 @@ class RemoteBackend final : public internal::NetworkBackend {
 
  private:
   class WatchStream;
-  template <typename Request, typename Response>
-  using Method = void (RegistryService::StubInterface::async_interface::*)(
-      grpc::ClientContext*, const Request*, Response*,
-      std::function<void(grpc::Status)>);
-
   void Prepare(grpc::ClientContext& context) const {
     if (options_.authorization == nullptr) return;
     std::string value;
@@ -157,45 +152,13 @@ class RemoteBackend final : public internal::NetworkBackend {
     }
   }
 
-  template <typename Request, typename Response, typename Then>
-  void Call(Request request, Method<Request, Response> method, Then then) {
-    struct Running {
-      Running(Request r, Then t) : request(std::move(r)), then(std::move(t)) {}
-      Endpoints::Link link;
-      std::unique_ptr<RegistryService::Stub> stub;
-      grpc::ClientContext context;
-      Request request;
-      Response response;
-      Then then;
-    };
-    auto call = std::make_shared<Running>(std::move(request), std::move(then));
-    if (!calls_.Add(call->context)) {
-      return call->then(
-          absl::CancelledError("the registry's client is closed"));
-    }
-    Prepare(call->context);
-    call->context.set_deadline(
-        std::chrono::system_clock::now() +
-        std::chrono::duration_cast<std::chrono::microseconds>(
-            options_.connection.call_timeout));
-    call->link = endpoints_.Current();
-    call->stub = RegistryService::NewStub(call->link.channel);
-    Running& running = *call;
-    (running.stub->async()->*method)(
-        &running.context, &running.request, &running.response,
-        [this, call = std::move(call)](const grpc::Status& result) mutable {
-          const absl::Status status = FromGrpcStatus(result);
-          endpoints_.Report(call->link, status);
-          if (status.ok()) {
-            call->then(&call->response);
-          } else {
-            call->then(status);
-          }
-          calls_.Ended(call->context);
-          CallGroup& calls = calls_;
-          call.reset();
-          calls.Leave();
-        });
+  template <typename Response, typename Request>
+  void Call(const char* method, Request request,
+            std::function<void(absl::StatusOr<Response*>)> then) {
+    internal::CallUnary<Request, Response>(
+        calls_, endpoints_, method, options_.connection.call_timeout,
+        [this](grpc::ClientContext& context) { Prepare(context); },
+        std::move(request), std::move(then));
   }
 
   const RemoteRegistryOptions options_;
@@ -205,7 +168,7 @@ class RemoteBackend final : public internal::NetworkBackend {
 
 class RemoteBackend::WatchStream final
     : public internal::WatchCall,
-      private grpc::ClientReadReactor<registry::v1::WatchResponse>,
+      private grpc::ClientReadReactor<v1::WatchResponse>,
       public std::enable_shared_from_this<WatchStream> {
  public:
   WatchStream(RemoteBackend& backend, std::shared_ptr<WatchSink> sink)
@@ -270,7 +233,7 @@ class RemoteBackend::WatchStream final
         kMaxParts) {
       return absl::DataLossError("the registry takes out too many instances");
     }
-    for (const registry::v1::Instance& instance : response_.changed()) {
+    for (const v1::Instance& instance : response_.changed()) {
       update_.changed.push_back(FromProto(instance));
     }
     for (std::string& address : *response_.mutable_removed()) {
@@ -278,7 +241,7 @@ class RemoteBackend::WatchStream final
     }
     if (response_.more()) return absl::OkStatus();
 
-    const registry::v1::Position& position = response_.position();
+    const v1::Position& position = response_.position();
     if (!update_.snapshot && response_.has_position() && resumable_ &&
         (position.epoch() != position_.epoch() ||
          position.revision() < position_.revision())) {
@@ -330,10 +293,10 @@ class RemoteBackend::WatchStream final
   std::unique_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_) =
       std::make_unique<grpc::ClientContext>();
   absl::Status why_ ABSL_GUARDED_BY(mutex_);
-  registry::v1::WatchRequest request_;
-  registry::v1::WatchResponse response_;
+  v1::WatchRequest request_;
+  v1::WatchResponse response_;
   // The state before the next message, and as much as has come of the next.
-  registry::v1::Position position_;
+  v1::Position position_;
   bool resumable_ = false;
   WatchUpdate update_;
   bool first_part_ = true;
