@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a breaker costs an attempt: asking for a permit and recording its end.
+// What a breaker costs an attempt, asking for a permit and recording its end,
+// and what a bulkhead costs a call.
 
 #include <benchmark/benchmark.h>
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "benchmarks/count_allocations.h"
 #include "grpccommon/breaker/adaptive_breaker.h"
+#include "grpccommon/breaker/bulkhead.h"
 #include "grpccommon/breaker/sliding_window_breaker.h"
 
 namespace grpccommon {
@@ -16,14 +19,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// One of `failing` attempts in a thousand fails.
+// So many attempts in a thousand fail, evenly spread.
 void Attempts(benchmark::State& state, CircuitBreaker& breaker,
               std::uint32_t failing) {
   std::uint32_t attempt = 0;
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) {
     CircuitBreaker::Permit permit = breaker.TryAcquire();
-    const bool fails = ++attempt % 1000 < failing;
+    const bool fails = ++attempt * failing % 1000 < failing;
     permit.Record(fails ? Outcome::kFailure : Outcome::kSuccess, 1ms);
   }
   state.counters["allocations"] =
@@ -64,6 +67,7 @@ BENCHMARK(AdaptiveAttempt)
     ->ArgName("failing_permille")
     ->Arg(0)
     ->Arg(10)
+    ->Arg(400)
     ->ThreadRange(1, 2)
     ->UseRealTime();
 
@@ -94,6 +98,29 @@ void RefusalStatus(benchmark::State& state) {
   }
 }
 BENCHMARK(RefusalStatus);
+
+void BulkheadCall(benchmark::State& state) {
+  static auto* const bulkhead = Bulkhead::Create("users")->release();
+  for (auto _ : state) benchmark::DoNotOptimize(bulkhead->TryAcquire());
+}
+BENCHMARK(BulkheadCall)->ThreadRange(1, 2)->UseRealTime();
+
+// Joins the queue, and is handed its place by the one before.
+void BulkheadWait(benchmark::State& state) {
+  const auto scheduler = CreateScheduler();
+  const auto bulkhead = *Bulkhead::Create("users", {.max_in_flight = 1});
+  Bulkhead::Permit holder = bulkhead->TryAcquire();
+  for (auto _ : state) {
+    Bulkhead::Permit next;
+    bulkhead->AcquireAsync(Clock::TimePoint::max(), *scheduler,
+                           [&next](absl::StatusOr<Bulkhead::Permit> permit) {
+                             next = *std::move(permit);
+                           });
+    holder.Release();
+    holder = std::move(next);
+  }
+}
+BENCHMARK(BulkheadWait);
 
 }  // namespace
 }  // namespace grpccommon

@@ -193,6 +193,7 @@ TEST_F(AdaptiveBreakerTest, ForgetsWithTheWindow) {
   EXPECT_GT(Probability(*breaker), 0.9);
   clock_.Advance(1ns);
   EXPECT_EQ(breaker->stats().calls, 0u);
+  EXPECT_EQ(breaker->RetryAfter(), 0ns);
   random_ = 0;
   EXPECT_TRUE(breaker->TryAcquire());
 }
@@ -215,17 +216,18 @@ TEST_F(AdaptiveBreakerTest, SaysWhenItBeginsAndCeasesToRefuse) {
   ASSERT_DOUBLE_EQ(Probability(*breaker), 10.0 / 111);
   EXPECT_TRUE(breaker->TryAcquire());
   EXPECT_EQ(breaker->state(), State::kClosed);  // below 0.1
-  EXPECT_EQ(breaker->RetryAfter(), 0ns);
+  EXPECT_EQ(breaker->RetryAfter(), 1s);         // a bucket
   Call(*breaker, Outcome::kFailure, 2);
   ASSERT_GT(Probability(*breaker), 0.1);
   EXPECT_TRUE(breaker->TryAcquire());
   EXPECT_EQ(breaker->state(), State::kHalfOpen);
-  EXPECT_EQ(breaker->RetryAfter(), 1s);  // a bucket
+  EXPECT_EQ(breaker->RetryAfter(), 1s);
   Call(*breaker, Outcome::kSuccess, 11);
   ASSERT_LT(Probability(*breaker), 0.1);
   EXPECT_EQ(breaker->state(), State::kHalfOpen);
   Call(*breaker, Outcome::kSuccess, 20);
   EXPECT_EQ(breaker->state(), State::kClosed);
+  EXPECT_EQ(breaker->RetryAfter(), 0ns);
   EXPECT_THAT(changes_,
               ElementsAre(std::pair(State::kClosed, State::kHalfOpen),
                           std::pair(State::kHalfOpen, State::kClosed)));
@@ -256,6 +258,7 @@ TEST_F(AdaptiveBreakerTest, ObeysTheOperator) {
   Call(*breaker, Outcome::kFailure, 100);
   EXPECT_EQ(breaker->stats().calls, 100u);
   EXPECT_EQ(Probability(*breaker), 0);
+  EXPECT_EQ(breaker->RetryAfter(), 0ns);
   breaker->Reset();
   EXPECT_EQ(breaker->stats().calls, 0u);
   early.Record(Outcome::kFailure, 1ms);  // of an earlier generation

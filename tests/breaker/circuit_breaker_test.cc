@@ -128,15 +128,22 @@ TEST(CircuitOpenTest, SaysWhyItRefuses) {
   breaker.current = BreakerState::kForcedOpen;
   EXPECT_THAT(CircuitOpen("users", breaker), MessageIs(HasSubstr("operator")));
   breaker.current = BreakerState::kHalfOpen;
-  EXPECT_THAT(CircuitOpen("users", breaker), MessageIs(HasSubstr("trials")));
+  EXPECT_THAT(CircuitOpen("users", breaker), MessageIs(HasSubstr("a part")));
+  // As an adaptive breaker does at times.
+  breaker.current = BreakerState::kClosed;
+  EXPECT_THAT(CircuitOpen("users", breaker), MessageIs(HasSubstr("100 ms")));
 }
 
 TEST(CircuitOpenTest, SaysThatCallsPassAgainWhenTheyDo) {
   RecordingBreaker breaker;
-  const absl::Status status = CircuitOpen("users", breaker);
-  EXPECT_THAT(status, AllOf(StatusIs(absl::StatusCode::kUnavailable),
-                            MessageIs(HasSubstr("pass again"))));
-  EXPECT_EQ(RetryDelayOf(status), 0ns);
+  for (const BreakerState state :
+       {BreakerState::kClosed, BreakerState::kOpen, BreakerState::kHalfOpen}) {
+    breaker.current = state;
+    const absl::Status status = CircuitOpen("users", breaker);
+    EXPECT_THAT(status, AllOf(StatusIs(absl::StatusCode::kUnavailable),
+                              MessageIs(HasSubstr("pass again"))));
+    EXPECT_EQ(RetryDelayOf(status), 0ns);
+  }
 }
 
 }  // namespace

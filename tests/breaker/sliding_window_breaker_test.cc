@@ -823,6 +823,37 @@ TEST(SlidingWindowBreakerStressTest, NeverMissesThatItIsToOpen) {
   }
 }
 
+// The same with two calls that meet as closely as can be: a bad one that is too
+// early, and the good one that makes it enough.
+TEST(SlidingWindowBreakerStressTest, NeverMissesTheCallThatMakesItEnough) {
+  constexpr int kRounds = 8000;
+  FakeClock clock;
+  const auto breaker = *CreateSlidingWindowBreaker(
+      {.failure_rate = 1.0 / 3, .min_calls = 3}, clock);
+  std::atomic<int> round{0};
+  std::atomic<int> done{0};
+  int missed = 0;
+  RunThreads(3, [&](int thread) {
+    if (thread == 2) {
+      for (int i = 1; i <= kRounds; ++i) {
+        breaker->Reset();
+        breaker->TryAcquire().Record(Outcome::kSuccess, 1ms);
+        round = i;
+        while (done < 2 * i) std::this_thread::yield();
+        missed += breaker->state() != State::kOpen;
+      }
+      return;
+    }
+    for (int i = 1; i <= kRounds; ++i) {
+      while (round < i) std::this_thread::yield();
+      breaker->TryAcquire().Record(
+          thread == 0 ? Outcome::kFailure : Outcome::kSuccess, 1ms);
+      ++done;
+    }
+  });
+  EXPECT_EQ(missed, 0);
+}
+
 // Each thread has two good calls behind it before a bad one, so there never is
 // a moment at which more than a third have failed.
 TEST(SlidingWindowBreakerStressTest, NeverOpensForARateThatThereWasNot) {
@@ -906,6 +937,28 @@ TEST(SlidingWindowBreakerStressTest, GrantsNoMoreTrialsThanItMayAndLeaksNone) {
   for (int i = 0; i < kTrials; ++i) {
     breaker->TryAcquire().Record(Outcome::kSuccess, 1ms);
   }
+  EXPECT_EQ(breaker->state(), State::kClosed);
+}
+
+// All threads want the only trial, and nobody keeps it.
+TEST(SlidingWindowBreakerStressTest, NeverGrantsOneTrialTwice) {
+  FakeClock clock;
+  const auto breaker = *CreateSlidingWindowBreaker(
+      {.min_calls = 1, .open_jitter = 0, .half_open_calls = 1}, clock);
+  breaker->TryAcquire().Record(Outcome::kFailure, 1ms);
+  clock.Advance(5s);
+  std::atomic<int> outstanding{0};
+  std::atomic<int> twice{0};
+  RunThreads(kThreads, [&](int) {
+    for (int i = 0; i < 150'000; ++i) {
+      const Permit permit = breaker->TryAcquire();
+      if (!permit) continue;
+      twice += outstanding.fetch_add(1) != 0;
+      --outstanding;
+    }
+  });
+  EXPECT_EQ(twice, 0);
+  breaker->TryAcquire().Record(Outcome::kSuccess, 1ms);
   EXPECT_EQ(breaker->state(), State::kClosed);
 }
 

@@ -177,15 +177,21 @@ void AdaptiveBreaker::Prepare(BreakerState to) {
 }
 
 Clock::Duration AdaptiveBreaker::RetryAfter() const {
-  switch (state()) {
+  const Phase phase = this->phase();
+  switch (StateOf(phase)) {
     case BreakerState::kForcedOpen:
       return options_.window;
-    case BreakerState::kHalfOpen:
-      // Any call may pass; after a bucket the odds have changed.
-      return options_.window / options_.buckets;
-    default:
+    case BreakerState::kDisabled:
+    case BreakerState::kMetricsOnly:
       return Clock::Duration::zero();
+    default:
+      break;
   }
+  if (ProbabilityOf(window_.SumAll(TagNow(phase))) == 0) {
+    return Clock::Duration::zero();
+  }
+  // Any call may pass; after a bucket the odds have changed.
+  return options_.window / options_.buckets;
 }
 
 BreakerStats AdaptiveBreaker::stats() const {

@@ -38,7 +38,7 @@ void BreakerBase::Notify() {
     notifying_ = true;
     while (!untold_.empty()) {
       const auto [from, to] = untold_.front();
-      untold_.pop_front();
+      untold_.erase(untold_.begin());
       mutex_.Unlock();
       try {
         on_change_(from, to);

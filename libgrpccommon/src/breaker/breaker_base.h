@@ -4,8 +4,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "grpccommon/base/clock.h"
@@ -88,7 +88,7 @@ class BreakerBase : public CircuitBreaker {
 
   const OnChange on_change_;
   bool notifying_ ABSL_GUARDED_BY(mutex_) = false;
-  std::deque<std::pair<BreakerState, BreakerState>> untold_
+  std::vector<std::pair<BreakerState, BreakerState>> untold_
       ABSL_GUARDED_BY(mutex_);
 };
 

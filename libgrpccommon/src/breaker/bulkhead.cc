@@ -51,7 +51,7 @@ Bulkhead::Bulkhead(std::string name, const BulkheadOptions& options,
 Bulkhead::~Bulkhead() { assert(places_.load() == 0); }
 
 bool Bulkhead::IsFree(std::uint64_t places) const {
-  return WaitingOf(places) == 0 && InFlightOf(places) < options_.max_in_flight;
+  return InFlightOf(places) < options_.max_in_flight;
 }
 
 Bulkhead::Permit Bulkhead::TryAcquire() {

@@ -34,21 +34,18 @@ absl::Status CircuitOpen(std::string_view key, const CircuitBreaker& breaker) {
       std::chrono::ceil<std::chrono::milliseconds>(retry_after).count();
   std::string message =
       absl::StrCat("the circuit breaker of ", ToAbsl(key), " ");
-  switch (breaker.state()) {
-    case BreakerState::kForcedOpen:
-      absl::StrAppend(&message, "is held open by the operator");
-      break;
-    case BreakerState::kOpen:
-      absl::StrAppend(&message, "is open after too many failed or slow calls;",
-                      " it lets trials through in ", milliseconds, " ms");
-      break;
-    case BreakerState::kHalfOpen:
-      absl::StrAppend(&message, "lets only trials through; try again in ",
-                      milliseconds, " ms");
-      break;
-    default:
-      // It changed since it refused.
-      absl::StrAppend(&message, "refused the call; calls pass again");
+  const BreakerState state = breaker.state();
+  if (state == BreakerState::kForcedOpen) {
+    absl::StrAppend(&message, "is held open by the operator");
+  } else if (milliseconds == 0) {
+    // It has changed since it refused.
+    absl::StrAppend(&message, "refused the call; calls pass again");
+  } else if (state == BreakerState::kOpen) {
+    absl::StrAppend(&message, "is open after too many failed or slow calls;",
+                    " it lets trials through in ", milliseconds, " ms");
+  } else {
+    absl::StrAppend(&message, "lets only a part of the calls through;",
+                    " try again in ", milliseconds, " ms");
   }
   return WithRetryDelay(
       WithReason(absl::UnavailableError(message), "CIRCUIT_OPEN", kErrorDomain,

@@ -21,7 +21,9 @@ namespace grpccommon::internal {
 /// thread cannot put its event into a bucket that it does not belong to.
 ///
 /// A tag is the number of the bucket since the clock's zero, and a generation:
-/// events of another generation are not seen.
+/// events of another generation are not seen. The numbers go round after 2^32
+/// buckets (136 years of seconds); some events of one window are forgotten
+/// then.
 template <std::size_t kCounters>
 class ShardedWindow {
  public:
@@ -70,16 +72,14 @@ class ShardedWindow {
 
   /// The events of one kind in the window that ends with the tag's bucket.
   std::uint64_t Sum(Tag tag, std::size_t counter) const {
-    const std::uint32_t epoch = EpochOf(tag);
+    // A tag of another generation is far away from it.
+    const Tag oldest = tag - (buckets_ - 1);
     std::uint64_t sum = 0;
     for (std::size_t shard = 0; shard < kShards; ++shard) {
       for (std::uint32_t bucket = 0; bucket < buckets_; ++bucket) {
         const std::uint64_t word = WordAt(shard, counter, bucket).load();
         const Tag there = word >> kCountBits;
-        if (GenerationOf(there) == GenerationOf(tag) &&
-            epoch - EpochOf(there) < buckets_) {
-          sum += word & kCountMask;
-        }
+        sum += there - oldest < buckets_ ? word & kCountMask : 0;
       }
     }
     return sum;

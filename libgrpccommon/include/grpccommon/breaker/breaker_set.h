@@ -27,7 +27,7 @@ namespace grpccommon {
 struct BreakerSetOptions {
   /// What each breaker is like.
   std::variant<SlidingWindowBreakerOptions, AdaptiveBreakerOptions> breaker;
-  /// In [1, 1e6]. A breaker takes about 3 KiB.
+  /// In [1, 1e6]. A breaker takes 3 to 5 KB by default.
   std::int64_t max_breakers = 10'000;
   /// As `CircuitBreaker::OnChange`, of any of them. Changes of one breaker come
   /// in order and one at a time; those of two may come at once.

@@ -109,7 +109,8 @@ class GRPCCOMMON_EXPORT Bulkhead {
   /// A place, if one is free and nobody waits for it. Never blocks.
   Permit TryAcquire();
 
-  /// Waits for a place until `deadline`, at most `max_wait`. Blocks.
+  /// Waits for a place until `deadline`, at most `max_wait`. Blocks; the wait
+  /// itself is measured by the machine's clock.
   absl::StatusOr<Permit> Acquire(Clock::TimePoint deadline);
 
   /// The same without blocking: `done` is called when there is a place or no
@@ -171,7 +172,8 @@ class GRPCCOMMON_EXPORT Bulkhead {
   // Those in flight in the lower half, those who wait in the upper one. Who
   // waits is counted under the lock only, and only while all places are taken;
   // while somebody is counted, a place that is given back is handed over under
-  // the lock. So nobody waits beside a free place.
+  // the lock. So all places are taken while somebody waits: nobody waits beside
+  // a free one, and nobody can overtake.
   std::atomic<std::uint64_t> places_{0};
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> timed_out_{0};

@@ -65,8 +65,8 @@ struct BreakerStats {
 class GRPCCOMMON_EXPORT CircuitBreaker {
  public:
   /// Told of each change of state, in their order and one at a time, without a
-  /// lock held, on a thread that caused one of them. It may call the breaker.
-  /// Must not throw; what it throws is dropped.
+  /// lock held, on the path of a call that caused one of them: be brief. It may
+  /// call the breaker. What it throws is dropped.
   using OnChange = std::function<void(BreakerState from, BreakerState to)>;
 
   /// The permission for one attempt. Destroyed without `Record` it counts as
@@ -120,7 +120,7 @@ class GRPCCOMMON_EXPORT CircuitBreaker {
   virtual Permit TryAcquire() = 0;
 
   /// How long to wait until a call may pass again; zero where calls pass. An
-  /// estimate where that hangs on trials or on the operator.
+  /// estimate where that hangs on trials, on chance or on the operator.
   virtual Clock::Duration RetryAfter() const = 0;
 
   /// Time alone changes no state: an open breaker whose time is over stays
