@@ -63,7 +63,7 @@ Setter Text(std::string& option) {
 
 Setter Switch(std::function<void(bool)> set) {
   return [set = std::move(set)](std::string_view value) -> absl::Status {
-    if (value != "" && value != "true" && value != "false") {
+    if (!value.empty() && value != "true" && value != "false") {
       return Refuse("takes no value but true or false, got ", Quote(value));
     }
     set(value != "false");

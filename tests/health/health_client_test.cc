@@ -153,6 +153,15 @@ TEST(HealthClientTest, ReturnsAtItsTimeoutFromAServerThatNeverAnswers) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
+TEST(HealthClientTest, TakesAnyTimeout) {
+  RealServer server;
+  const HealthClient client(ChannelTo(server.address()));
+  EXPECT_THAT(client.Check("", std::chrono::nanoseconds::max()),
+              IsOkAndHolds(ServingStatus::kNotServing));
+  EXPECT_THAT(client.Check("", std::chrono::nanoseconds::min()),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
 TEST(HealthClientTest, PassesOnWhatTheServerAnswersInstead) {
   ScriptedHealthServer server(
       {.end = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not you")});

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -50,6 +51,12 @@ class Process {
   Process(const std::string& program, std::vector<std::string> arguments,
           std::vector<std::string> environment = {}) {
     arguments.insert(arguments.begin(), program);
+    for (const char* const name :
+         {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LD_LIBRARY_PATH"}) {
+      const char* const value = getenv(name);
+      if (value == nullptr) continue;
+      environment.push_back(std::string(name) + "=" + value);
+    }
     int out[2];
     int err[2];
     EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);

@@ -55,6 +55,8 @@ absl::Status NoAnswer() {
   return absl::DataLossError("the answer is not a HealthCheckResponse");
 }
 
+constexpr std::chrono::hours kMaxTimeout(24);
+
 // A stream that was cancelled ends at once, unless all of gRPC's threads are
 // waiting in destructors of watches.
 constexpr std::chrono::seconds kMaxWaitForEnd(1);
@@ -80,10 +82,15 @@ HealthClient::HealthClient(std::shared_ptr<grpc::Channel> channel)
 
 absl::StatusOr<ServingStatus> HealthClient::Check(
     const std::string& service, std::chrono::nanoseconds timeout) const {
+  if (timeout <= std::chrono::nanoseconds(0)) {
+    return absl::DeadlineExceededError("there is no time left to ask");
+  }
   grpc::ClientContext context;
+  // The longest of all timeouts would overflow the clock.
+  const auto wait = std::min<std::chrono::nanoseconds>(timeout, kMaxTimeout);
   context.set_deadline(
       std::chrono::system_clock::now() +
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(wait));
   grpc::CompletionQueue queue;
   grpc::GenericStub stub(channel_);
   const auto call = stub.PrepareUnaryCall(

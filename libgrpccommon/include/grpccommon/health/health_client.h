@@ -28,10 +28,10 @@ class GRPCCOMMON_EXPORT HealthClient {
   explicit HealthClient(std::shared_ptr<grpc::Channel> channel);
 
   /// What `service` says of itself, "" being the process as a whole; blocks for
-  /// at most `timeout`. kServiceUnknown if the server does not know it, and
-  /// kUnknown for a status that this library does not know.
-  /// Errors: kUnimplemented (there is no health service), kUnavailable (no
-  /// connection), kDeadlineExceeded, kDataLoss (an answer that is no
+  /// at most `timeout`, and for a day at most. kServiceUnknown if the server
+  /// does not know it, and kUnknown for a status that this library does not
+  /// know. Errors: kUnimplemented (there is no health service), kUnavailable
+  /// (no connection), kDeadlineExceeded, kDataLoss (an answer that is no
   /// HealthCheckResponse), and what else the server answers.
   absl::StatusOr<ServingStatus> Check(const std::string& service,
                                       std::chrono::nanoseconds timeout) const;
