@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/base/utf8.h"
 
+#include <cstdint>
+#include <cstring>
+
 namespace grpccommon {
 namespace {
+
+// How far `text` is ASCII, in whole words: most text is, and to the end.
+std::size_t AsciiWords(std::string_view text) {
+  std::size_t at = 0;
+  std::uint64_t word;
+  for (; text.size() - at >= sizeof word; at += sizeof word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    if ((word & 0x8080808080808080) != 0) break;
+  }
+  return at;
+}
 
 bool IsContinuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 
@@ -40,19 +54,20 @@ std::size_t Utf8CharacterSize(std::string_view text) {
 }
 
 bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
+  while (true) {
+    text.remove_prefix(AsciiWords(text));
+    if (text.empty()) return true;
     const std::size_t size = Utf8CharacterSize(text);
     if (size == 0) return false;
     text.remove_prefix(size);
   }
-  return true;
 }
 
 std::string RepairUtf8(std::string_view text) {
   std::string repaired;
   repaired.reserve(text.size());
   std::size_t copied = 0;
-  for (std::size_t at = 0; at < text.size();) {
+  for (std::size_t at = AsciiWords(text); at < text.size();) {
     if (const std::size_t size = Utf8CharacterSize(text.substr(at))) {
       at += size;
       continue;

@@ -13,6 +13,17 @@
 
 namespace grpccommon {
 
+namespace {
+
+// What is refused while `what` is full, but for the delay.
+absl::Status Full(std::string_view what) {
+  return Overloaded("CONCURRENCY_LIMIT",
+                    absl::StrCat(ToAbsl(what), " has too many calls in flight"),
+                    std::chrono::nanoseconds(0));
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<ConcurrencyInterceptor>>
 ConcurrencyInterceptor::Create(ConcurrencyOptions options, Random random) {
   absl::Status valid =
@@ -41,7 +52,8 @@ ConcurrencyInterceptor::ConcurrencyInterceptor(
     Random random)
     : options_(std::move(options)),
       random_(std::move(random)),
-      server_(std::move(server)) {}
+      server_(std::move(server)),
+      server_full_(Full("the server")) {}
 
 absl::StatusOr<Hooks> ConcurrencyInterceptor::Register(const Method& method) {
   if (methods_.size() <= method.index) methods_.resize(method.index + 1);
@@ -55,6 +67,7 @@ absl::StatusOr<Hooks> ConcurrencyInterceptor::Register(const Method& method) {
           ConcurrencyLimiter::Create({.limit = each.limit});
       if (!own.ok()) return own.status();
       mine.own = *std::move(own);
+      mine.full = Full(method.path);
     }
     break;
   }
@@ -66,22 +79,21 @@ absl::Status ConcurrencyInterceptor::OnStart(ServerCall& call) {
   const PerMethod& mine = methods_[call.method().index];
   if (mine.server != nullptr &&
       !mine.server->TryEnter(call.method().policy.priority)) {
-    return Refuse(call, "the server has too many calls in flight");
+    return Refuse(call, server_full_);
   }
   if (mine.own != nullptr && !mine.own->TryEnter()) {
     if (mine.server != nullptr) mine.server->Leave();
-    return Refuse(call, absl::StrCat(ToAbsl(call.method().path),
-                                     " has too many calls in flight"));
+    return Refuse(call, mine.full);
   }
   return absl::OkStatus();
 }
 
 absl::Status ConcurrencyInterceptor::Refuse(ServerCall& call,
-                                            std::string_view message) const {
+                                            const absl::Status& full) const {
   const std::chrono::nanoseconds delay(static_cast<std::int64_t>(
       static_cast<double>(options_.retry_delay.count()) * (0.5 + random_())));
   AddRetryPushback(call, delay);
-  return Overloaded("CONCURRENCY_LIMIT", message, delay);
+  return WithRetryDelay(full, delay);
 }
 
 void ConcurrencyInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {

@@ -22,8 +22,8 @@ struct RateLimitInterceptor::Budget {
   std::uint64_t scope;
   // The one budget of kMethod.
   std::unique_ptr<Gcra> shared;
-  std::string subject;
-  std::string message;
+  // All but the delay.
+  absl::Status refusal;
 };
 
 absl::StatusOr<std::unique_ptr<RateLimitInterceptor>>
@@ -74,13 +74,15 @@ RateLimitInterceptor::MakeBudget(const RateLimitRule& rule,
   const char* each = "all callers together";
   if (rule.key == RateLimitKey::kPrincipal) each = "each principal";
   if (rule.key == RateLimitKey::kPeer) each = "each address";
-  auto budget = std::make_unique<Budget>(Budget{
-      .rate = *rate,
-      .key = rule.key,
-      .scope = ++last_scope_,
-      .subject = std::string(what),
-      .message = absl::StrCat("more than ", rule.rate, " calls a second, or ",
-                              rule.burst, " at once, for ", each)});
+  auto budget = std::make_unique<Budget>(
+      Budget{.rate = *rate,
+             .key = rule.key,
+             .scope = ++last_scope_,
+             .refusal = Exhausted(
+                 "RATE_LIMITED", what,
+                 absl::StrCat("more than ", rule.rate, " calls a second, or ",
+                              rule.burst, " at once, for ", each),
+                 std::chrono::nanoseconds(0))});
   if (rule.key == RateLimitKey::kMethod) {
     budget->shared = std::make_unique<Gcra>(*rate, clock_);
   }
@@ -132,7 +134,7 @@ absl::Status RateLimitInterceptor::Take(ServerCall& call, Budget& budget) {
   const std::chrono::nanoseconds wait =
       decision.retry_after.value_or(decision.reset_after);
   AddRetryPushback(call, wait);
-  return Exhausted("RATE_LIMITED", budget.subject, budget.message, wait);
+  return WithRetryDelay(budget.refusal, wait);
 }
 
 }  // namespace grpccommon

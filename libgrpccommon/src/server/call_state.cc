@@ -138,8 +138,8 @@ void CallState::RefuseMalformed() {
 
 void CallState::Refuse(const ServerInterceptor* interceptor,
                        const absl::Status& status) {
-  const grpc::Status* none = nullptr;
-  auto refusal = std::make_unique<const grpc::Status>(ToGrpcStatus(status));
+  grpc::Status* none = nullptr;
+  auto refusal = std::make_unique<grpc::Status>(ToGrpcStatus(status));
   if (refusal_.compare_exchange_strong(none, refusal.get(),
                                        std::memory_order_acq_rel)) {
     refusal.release();
@@ -265,10 +265,10 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
   // Nearly always OK and nothing else, as this is from the start.
   grpc::Status handler_status;
   if (!status.ok()) handler_status = status;
-  if (const grpc::Status* const refusal =
-          refusal_.load(std::memory_order_acquire);
+  if (grpc::Status* const refusal = refusal_.load(std::memory_order_acquire);
       refusal != nullptr) {
-    status = *refusal;
+    // Others only look whether there is one.
+    status = std::move(*refusal);
   } else if (!call_.exception().empty()) {
     call_.log().Error("handler threw", {{"grpc.method", call_.path()},
                                         {"exception", call_.exception()}});

@@ -147,7 +147,7 @@ class CallState : public grpc::experimental::Interceptor,
   bool finished_ = false;
   bool not_processed_ = false;
   // Set by the reading side of a stream, read by the sending side.
-  std::atomic<const grpc::Status*> refusal_{nullptr};
+  std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;
   // The answer of an asynchronous step, handed over by it.
   std::unique_ptr<absl::Status> awaited_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <forward_list>
 #include <iterator>
 #include <map>
 #include <tuple>
@@ -30,18 +31,23 @@ using internal::BytesFieldSize;
 // The order in which details are sent: what programs act on comes before what
 // people read, so that it is the latter that a full header loses.
 constexpr std::string_view kByImportance[] = {
-    "google.rpc.ErrorInfo",    "google.rpc.RetryInfo",
-    "google.rpc.QuotaFailure", "google.rpc.PreconditionFailure",
-    "google.rpc.BadRequest",   "google.rpc.ResourceInfo",
-    "google.rpc.RequestInfo",  "google.rpc.LocalizedMessage",
-    "google.rpc.Help"};
+    "type.googleapis.com/google.rpc.ErrorInfo",
+    "type.googleapis.com/google.rpc.RetryInfo",
+    "type.googleapis.com/google.rpc.QuotaFailure",
+    "type.googleapis.com/google.rpc.PreconditionFailure",
+    "type.googleapis.com/google.rpc.BadRequest",
+    "type.googleapis.com/google.rpc.ResourceInfo",
+    "type.googleapis.com/google.rpc.RequestInfo",
+    "type.googleapis.com/google.rpc.LocalizedMessage",
+    "type.googleapis.com/google.rpc.Help"};
 
 // All other types come after these, and debug output is the first to go.
+constexpr std::size_t kRankOfOthers = std::size(kByImportance);
+constexpr std::string_view kDebugInfo =
+    "type.googleapis.com/google.rpc.DebugInfo";
+
 std::size_t RankOf(std::string_view type_url) {
-  constexpr std::size_t kOthers = std::size(kByImportance);
-  if (!type_url.starts_with(internal::kTypeUrlPrefix)) return kOthers;
-  type_url.remove_prefix(internal::kTypeUrlPrefix.size());
-  if (type_url == "google.rpc.DebugInfo") return kOthers + 1;
+  if (type_url == kDebugInfo) return kRankOfOthers + 1;
   return static_cast<std::size_t>(
       std::find(std::begin(kByImportance), std::end(kByImportance), type_url) -
       std::begin(kByImportance));
@@ -57,7 +63,7 @@ constexpr char kRepeatMark[] = "#";
 constexpr int kMaxDetails = 128;
 
 struct Detail {
-  std::string type_url;
+  std::string_view type_url;
   std::size_t rank;
   int repeat = 1;
   absl::Cord value;
@@ -65,23 +71,25 @@ struct Detail {
 using Details = absl::InlinedVector<Detail, 4>;
 
 // Sorted, since absl::Status visits its payloads in an order of its own that
-// changes from one status to the next.
-Details SortedDetails(const absl::Status& status) {
+// changes from one status to the next. Type URLs other than the constants above
+// are kept in `others`: those that a status shows need not outlive the visit.
+Details SortedDetails(const absl::Status& status,
+                      std::forward_list<std::string>& others) {
   Details details;
-  status.ForEachPayload(
-      [&details](absl::string_view key, const absl::Cord& payload) {
-        Detail& detail = details.emplace_back();
-        const std::string_view type_url = ToStd(key);
-        const std::size_t mark =
-            std::min(type_url.find(kRepeatMark), type_url.size());
-        detail.type_url = RepairUtf8(type_url.substr(0, mark));
-        detail.rank = RankOf(detail.type_url);
-        if (mark < key.size()) {
-          std::from_chars(key.data() + mark + 1, key.data() + key.size(),
-                          detail.repeat);
-        }
-        detail.value = payload;
-      });
+  status.ForEachPayload([&](absl::string_view key, const absl::Cord& payload) {
+    Detail& detail = details.emplace_back();
+    const std::size_t mark = std::min(ToStd(key).find(kRepeatMark), key.size());
+    const std::string_view type_url = ToStd(key).substr(0, mark);
+    detail.rank = RankOf(type_url);
+    detail.type_url = detail.rank < kRankOfOthers
+                          ? kByImportance[detail.rank]
+                          : others.emplace_front(RepairUtf8(type_url));
+    if (mark < key.size()) {
+      std::from_chars(key.data() + mark + 1, key.data() + key.size(),
+                      detail.repeat);
+    }
+    detail.value = payload;
+  });
   std::sort(details.begin(), details.end(), [](const auto& a, const auto& b) {
     return std::tie(a.rank, a.type_url, a.repeat) <
            std::tie(b.rank, b.type_url, b.repeat);
@@ -96,6 +104,8 @@ std::size_t EncodedSize(char byte) {
 
 // Well-formed UTF-8 that takes at most kMaxMessageBytes on the wire.
 std::string FitMessage(std::string_view message) {
+  // A byte takes nine at most: as U+FFFD, percent-encoded.
+  if (message.size() <= kMaxMessageBytes / 9) return RepairUtf8(message);
   std::string fit;
   std::size_t encoded = 0;
   while (!message.empty()) {
@@ -175,7 +185,8 @@ std::string SerializeDetails(absl::StatusCode code, std::string_view message,
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   std::string message = FitMessage(ToStd(status.message()));
-  Details details = SortedDetails(status);
+  std::forward_list<std::string> others;
+  Details details = SortedDetails(status, others);
   const auto code = static_cast<grpc::StatusCode>(status.code());
   if (details.empty()) return grpc::Status(code, std::move(message));
   std::string serialized = SerializeDetails(status.code(), message, details);

@@ -23,7 +23,11 @@ using std::chrono::seconds;
 
 // A field of type string.
 void AppendText(int number, std::string_view text, std::string& out) {
-  AppendBytesField(number, RepairUtf8(text), out);
+  if (IsUtf8(text)) {
+    AppendBytesField(number, text, out);
+  } else {
+    AppendBytesField(number, RepairUtf8(text), out);
+  }
 }
 
 // Attaches a detail that is serialised already.

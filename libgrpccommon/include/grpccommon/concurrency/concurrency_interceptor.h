@@ -71,17 +71,20 @@ class GRPCCOMMON_EXPORT ConcurrencyInterceptor : public ServerInterceptor {
   struct PerMethod {
     ConcurrencyLimiter* server = nullptr;
     std::unique_ptr<ConcurrencyLimiter> own;
+    // What is answered while `own` is full, but for the delay.
+    absl::Status full;
   };
 
   ConcurrencyInterceptor(ConcurrencyOptions options,
                          std::unique_ptr<ConcurrencyLimiter> server,
                          Random random);
 
-  absl::Status Refuse(ServerCall& call, std::string_view message) const;
+  absl::Status Refuse(ServerCall& call, const absl::Status& full) const;
 
   const ConcurrencyOptions options_;
   const Random random_;
   const std::unique_ptr<ConcurrencyLimiter> server_;
+  const absl::Status server_full_;
   std::vector<PerMethod> methods_;
 };
 
