@@ -99,6 +99,12 @@ class BareList : public grpc::ServerWriteReactor<ListResponse> {
   ListResponse response_;
 };
 
+class RefusedList : public grpc::ServerWriteReactor<RefuseResponse> {
+ public:
+  explicit RefusedList(const grpc::Status& refusal) { Finish(refusal); }
+  void OnDone() override { delete this; }
+};
+
 class Service : public BenchService::CallbackService {
  public:
   Service(bool stream_writer, bool plain_status)
@@ -127,6 +133,12 @@ class Service : public BenchService::CallbackService {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     reactor->Finish(refusal_);
     return reactor;
+  }
+
+  grpc::ServerWriteReactor<RefuseResponse>* RefuseList(
+      grpc::CallbackServerContext* /*context*/,
+      const RefuseRequest* /*request*/) override {
+    return new RefusedList(refusal_);
   }
 
   grpc::ServerWriteReactor<ListResponse>* List(

@@ -268,13 +268,17 @@ class Benchmark {
   }
 
   void Refusals() {
-    const Contest contest = Hold(
-        "Refused calls, 64 at a time",
-        {.kind = LoadKind::kRefuse, .concurrency = 64}, options_.connections,
-        {Enter("by a bare handler, same status", kBare),
-         Enter("by a bare handler, no details", kBarePlain),
-         Enter("by the chain, not logged", kQuietChain),
-         Enter("by the chain, logged", kChain)});
+    Refusals("Refused calls, 64 at a time", LoadKind::kRefuse);
+    Refusals("Refused server streams, 64 at a time", LoadKind::kRefuseList);
+  }
+
+  void Refusals(const std::string& title, LoadKind kind) {
+    const Contest contest =
+        Hold(title, {.kind = kind, .concurrency = 64}, options_.connections,
+             {Enter("by a bare handler, same status", kBare),
+              Enter("by a bare handler, no details", kBarePlain),
+              Enter("by the chain, not logged", kQuietChain),
+              Enter("by the chain, logged", kChain)});
     report_.Judge("refused without a log line, over bare",
                   contest.Difference(2, 0, &Sample::cpu_per_call), "µs",
                   Bound::kAtMost, 3);

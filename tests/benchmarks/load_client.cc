@@ -100,6 +100,9 @@ class Caller {
         stub_.async()->Refuse(&*context_, &refuse_request_, &refuse_response_,
                               done);
         break;
+      case LoadKind::kRefuseList:
+        new RefusedReader(*this);
+        break;
       case LoadKind::kList:
         new ListReader(*this);
         break;
@@ -115,6 +118,24 @@ class Caller {
   }
 
  private:
+  class RefusedReader : public grpc::ClientReadReactor<RefuseResponse> {
+   public:
+    explicit RefusedReader(Caller& caller) : caller_(caller) {
+      caller.stub_.async()->RefuseList(&*caller.context_,
+                                       &caller.refuse_request_, this);
+      StartRead(&caller.refuse_response_);
+      StartCall();
+    }
+    void OnDone(const grpc::Status& status) override {
+      Caller& caller = caller_;
+      delete this;
+      caller.Done(status);
+    }
+
+   private:
+    Caller& caller_;
+  };
+
   class ListReader : public grpc::ClientReadReactor<ListResponse> {
    public:
     explicit ListReader(Caller& caller) : caller_(caller) {
@@ -148,9 +169,11 @@ class Caller {
   void Done(const grpc::Status& status) {
     const Time now = std::chrono::steady_clock::now();
     latency_.Record(now - scheduled_);
-    const grpc::StatusCode expected = running_.load().kind == LoadKind::kRefuse
-                                          ? grpc::StatusCode::RESOURCE_EXHAUSTED
-                                          : grpc::StatusCode::OK;
+    const LoadKind kind = running_.load().kind;
+    const grpc::StatusCode expected =
+        kind == LoadKind::kRefuse || kind == LoadKind::kRefuseList
+            ? grpc::StatusCode::RESOURCE_EXHAUSTED
+            : grpc::StatusCode::OK;
     if (status.error_code() != expected && ++failures_ == 1) {
       first_failure_ = "code " + std::to_string(status.error_code()) + " \"" +
                        status.error_message() + "\"";

@@ -18,6 +18,8 @@ enum class LoadKind {
   kEcho,
   /// The same, which must be RESOURCE_EXHAUSTED.
   kRefuse,
+  /// The same of a server stream.
+  kRefuseList,
   /// A server stream of 100 messages of 100 bytes, all of which must come.
   kList,
 };
