@@ -114,6 +114,14 @@ void VisitOptions(AuthOptions& auth, Visitor& visit) {
 }
 
 template <typename Visitor>
+void VisitOptions(AnnounceOptions& announce, Visitor& visit) {
+  visit("address", announce.address);
+  visit("services", announce.services);
+  visit("weight", announce.weight);
+  visit("zone", announce.zone);
+}
+
+template <typename Visitor>
 void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("name", options.name);
   visit("version", options.version);
@@ -140,6 +148,7 @@ void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("drain_delay", options.drain_delay);
   visit("grace_period", options.grace_period);
   visit("stuck_timeout", options.stuck_timeout);
+  visit.Nested("announce", options.announce);
   visit("max_health_watches", options.max_health_watches);
   visit("reflection", options.reflection);
   visit("channelz", options.channelz);

@@ -36,6 +36,7 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "grpcpp/version_info.h"
 #include "nlohmann/json.hpp"
+#include "server/announcement.h"
 #include "server/call_path.h"
 #include "server/concerns.h"
 #include "server/reflection_service.h"
@@ -263,6 +264,7 @@ struct Server::Impl {
   bool WaitOrHurry(nanoseconds delay);
 
   absl::Status CheckCredentials() const;
+  absl::Status Announce();
 
   const ServerOptions options;
   const Logger logger;
@@ -281,6 +283,7 @@ struct Server::Impl {
   std::vector<std::function<void()>> on_stopped;
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<HttpServer> http_server;
+  std::unique_ptr<internal::Announcement> announcement;
   int grpc_port = 0;
   int plaintext_port = 0;
 
@@ -471,6 +474,20 @@ absl::Status Server::Start() {
   impl.health->SetServing("", ServingStatus::kServing);
   impl.EnterPhase(ServerPhase::kServing);
   if (impl.http_server != nullptr) impl.http_server->Start();
+  return impl.Announce();
+}
+
+absl::Status Server::Impl::Announce() {
+  if (options.announce.registry == nullptr) return absl::OkStatus();
+  absl::StatusOr<std::string> address = internal::AnnouncedAddress(
+      options.announce.address, options.grpc_address, grpc_port);
+  if (!address.ok()) return address.status();
+  absl::StatusOr<std::unique_ptr<internal::Announcement>> made =
+      internal::Announcement::Create(options.announce, *std::move(address),
+                                     call_path.service_names(), *health,
+                                     logger);
+  if (!made.ok()) return made.status();
+  announcement = *std::move(made);
   return absl::OkStatus();
 }
 
@@ -551,6 +568,7 @@ void Server::Impl::ExitIfStuck() {
 void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   EnterPhase(ServerPhase::kDraining);
   health->Shutdown();
+  announcement.reset();
   RunInReverse(on_drain);
   if (drain_delay > nanoseconds::zero()) WaitOrHurry(drain_delay);
 

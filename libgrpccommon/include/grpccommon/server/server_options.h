@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "grpccommon/log/sink.h"
 #include "grpccommon/metrics/metrics_interceptor.h"
 #include "grpccommon/ratelimit/rate_limit_interceptor.h"
+#include "grpccommon/registry/registry.h"
 
 namespace grpccommon {
 
@@ -114,6 +116,23 @@ struct TracingOptions {
 /// Everything about a server: how it listens, what it bounds, how it stops, and
 /// what its chain does. Defaults are for a service behind a balancer; a part of
 /// the chain that is not wanted is switched off with `std::nullopt` or false.
+/// How others find the server: while it serves, and with its health.
+struct AnnounceOptions {
+  /// Where it registers; none: nobody is told.
+  std::shared_ptr<Registry> registry;
+  /// What others connect to, "host:port"; port 0 stands for the bound one.
+  /// Empty: `grpc_address`, unless that listens everywhere.
+  std::string address;
+  /// Under which names; empty: the full name of each service that was added.
+  std::vector<std::string> services;
+  /// As in registry/registry.h.
+  double weight = 1.0;
+  std::string zone;
+  std::string version;
+  std::map<std::string, std::string> metadata;
+  RegistrationOptions lease;
+};
+
 struct ServerOptions {
   /// In logs, metrics and traces. Required: letters, digits, `-_.`, at most 63.
   std::string name;
@@ -153,6 +172,8 @@ struct ServerOptions {
   std::chrono::nanoseconds grace_period = std::chrono::seconds(30);
   /// `Run` ends the process if handlers ignore their cancellation this long.
   std::chrono::nanoseconds stuck_timeout = std::chrono::seconds(10);
+
+  AnnounceOptions announce;
 
   /// Open watches on grpc.health.v1, in [1, 1e6].
   std::size_t max_health_watches = 1000;

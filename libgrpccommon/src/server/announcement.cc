@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/announcement.h"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpccommon/base/mutex.h"
+
+namespace grpccommon::internal {
+
+absl::StatusOr<std::string> AnnouncedAddress(const std::string& announced,
+                                             const std::string& grpc_address,
+                                             int port) {
+  std::string address = announced.empty() ? grpc_address : announced;
+  if (address.starts_with("unix:")) return address;
+  const std::size_t colon = address.rfind(':');
+  const std::string_view host = std::string_view(address).substr(
+      0, colon == std::string::npos ? address.size() : colon);
+  constexpr std::array<std::string_view, 4> kEverywhere = {"", "0.0.0.0",
+                                                           "[::]", "*"};
+  for (const std::string_view wildcard : kEverywhere) {
+    if (host != wildcard) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "announce.address must say where others reach this server; it listens "
+        "on '",
+        grpc_address, "'"));
+  }
+  if (colon != std::string::npos && address.substr(colon) == ":0") {
+    address = absl::StrCat(address.substr(0, colon), ":", port);
+  }
+  return address;
+}
+
+// One name in the registry. Health changes come on any thread, also while this
+// is being destroyed, so the callbacks hold it weakly.
+class Announcement::Service {
+ public:
+  Service(std::string name, Instance instance)
+      : name_(std::move(name)), instance_(std::move(instance)) {}
+
+  absl::Status Begin(const std::shared_ptr<Service>& self,
+                     const AnnounceOptions& options, HealthRegistry& health,
+                     const Logger& logger) {
+    logger_ = logger;
+    absl::StatusOr<std::unique_ptr<Registration>> registration =
+        options.registry->Register(name_, instance_, options.lease);
+    if (!registration.ok()) return registration.status();
+    registration_ = *std::move(registration);
+    absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
+        health.Watch(name_, [weak = std::weak_ptr<Service>(self)] {
+          if (const auto service = weak.lock()) service->Follow();
+        });
+    if (!watch.ok()) return watch.status();
+    {
+      const MutexLock lock(mutex_);
+      watch_ = *std::move(watch);
+    }
+    Follow();
+    return absl::OkStatus();
+  }
+
+ private:
+  void Follow() {
+    const MutexLock lock(mutex_);
+    if (watch_ == nullptr) return;
+    const ServingStatus status = watch_->Current();
+    // A name that the server's health does not know is healthy while it runs.
+    const bool healthy = status == ServingStatus::kServing ||
+                         status == ServingStatus::kServiceUnknown;
+    if (healthy == instance_.healthy) return;
+    instance_.healthy = healthy;
+    if (absl::Status updated = registration_->Update(instance_);
+        !updated.ok()) {
+      logger_.Warning("cannot announce health",
+                      {{"target", name_}, {"error", updated.ToString()}});
+    }
+  }
+
+  const std::string name_;
+  Logger logger_;
+  std::unique_ptr<Registration> registration_;
+  Mutex mutex_;
+  Instance instance_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<HealthRegistryWatch> watch_ ABSL_GUARDED_BY(mutex_);
+};
+
+absl::StatusOr<std::unique_ptr<Announcement>> Announcement::Create(
+    const AnnounceOptions& options, std::string address,
+    std::vector<std::string> services, HealthRegistry& health,
+    const Logger& logger) {
+  if (!options.services.empty()) services = options.services;
+  const Instance instance = {.address = std::move(address),
+                             .weight = options.weight,
+                             .zone = options.zone,
+                             .version = options.version,
+                             .metadata = options.metadata};
+  auto announcement = std::make_unique<Announcement>();
+  for (std::string& name : services) {
+    auto service = std::make_shared<Service>(std::move(name), instance);
+    absl::Status begun = service->Begin(service, options, health, logger);
+    if (!begun.ok()) return begun;
+    announcement->services_.push_back(std::move(service));
+  }
+  return announcement;
+}
+
+}  // namespace grpccommon::internal
