@@ -132,6 +132,7 @@ void EndpointSet::Shutdown() {
     waiter.done(absl::CancelledError("the client is shut down"));
   }
   Unwatch(endpoints);
+  if (outliers_ != nullptr) outliers_->Update({}, context_.clock.Now());
   Publish();
 }
 
