@@ -68,8 +68,7 @@ class TestServer {
       credentials = grpc::SslCredentials(
           {.pem_root_certs = authority_.certificate_pem()});
     }
-    channel_ = grpc::CreateChannel(
-        "127.0.0.1:" + std::to_string(server_->grpc_port()), credentials);
+    channel_ = grpc::CreateChannel(address(), credentials);
     stub_ = EchoService::NewStub(channel_);
   }
 
@@ -79,6 +78,11 @@ class TestServer {
   Server& server() { return *server_; }
   EchoService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
+  std::string address() const {
+    return "127.0.0.1:" + std::to_string(server_->grpc_port());
+  }
+  /// PEM: who vouches for the server.
+  const std::string& ca_pem() const { return authority_.certificate_pem(); }
   testing::RecordingLogSink& log() { return *log_; }
   std::int64_t running_calls() const { return server_->running_calls(); }
 
@@ -98,6 +102,12 @@ class TestServer {
 
   /// With a context of the caller's, who may cancel it meanwhile.
   CallResult Call(CallKind kind, grpc::ClientContext& context) {
+    return CallOn(*stub_, kind, context);
+  }
+
+  /// On another channel.
+  static CallResult CallOn(EchoService::Stub& stub, CallKind kind,
+                           grpc::ClientContext& context) {
     context.set_wait_for_ready(true);
     CallResult result;
     EchoRequest request;
@@ -110,11 +120,11 @@ class TestServer {
     };
     switch (kind) {
       case CallKind::kUnary:
-        result.status = stub_->Unary(&context, request, &response);
+        result.status = stub.Unary(&context, request, &response);
         if (!response.text().empty()) take();
         break;
       case CallKind::kClientStream: {
-        auto writer = stub_->ClientStream(&context, &response);
+        auto writer = stub.ClientStream(&context, &response);
         for (int i = 0; i < 3 && writer->Write(request); ++i) {
         }
         writer->WritesDone();
@@ -123,13 +133,13 @@ class TestServer {
         break;
       }
       case CallKind::kServerStream: {
-        auto reader = stub_->ServerStream(&context, request);
+        auto reader = stub.ServerStream(&context, request);
         while (reader->Read(&response)) take();
         result.status = reader->Finish();
         break;
       }
       case CallKind::kBidiStream: {
-        auto stream = stub_->BidiStream(&context);
+        auto stream = stub.BidiStream(&context);
         for (int i = 0; i < 3; ++i) {
           if (!stream->Write(request) || !stream->Read(&response)) break;
           take();

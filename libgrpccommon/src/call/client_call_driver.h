@@ -22,6 +22,10 @@ class GRPCCOMMON_EXPORT ClientCallDriver {
                     std::string_view target, const ServerCall* parent,
                     const Clock& clock, const Logger& logger);
 
+  /// For a caller that has chosen one; outlives the call.
+  static void set_request_id(ClientCall& call, std::string_view request_id) {
+    call.request_id_ = request_id;
+  }
   static void set_request(ClientCall& call,
                           const google::protobuf::MessageLite* request) {
     call.request_ = request;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/channel_call.h"
 #include "client/channel_factory.h"
 #include "client/target.h"
 #include "google/protobuf/descriptor.h"
@@ -53,7 +54,7 @@ absl::StatusOr<std::string> ContractConfig(
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(
     std::string_view target, const ChannelOptions& options,
-    const Logger& logger, const Clock& /*clock*/) {
+    const Logger& logger, const Clock& clock) {
   const absl::StatusOr<std::string> checked = internal::CheckTarget(target);
   if (!checked.ok()) return checked.status();
 
@@ -81,7 +82,22 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(
     arguments.SetPointerWithVtable("grpccommon.belongings", &belongings,
                                    &kBelongingsVtable);
   }
-  return grpc::CreateCustomChannel(*checked, credentials, arguments);
+  if (options.interceptors.empty()) {
+    return grpc::CreateCustomChannel(*checked, credentials, arguments);
+  }
+  auto environment = std::make_unique<internal::ChannelEnvironment>(
+      std::string(target), belongings->factory->secure(), logger, clock);
+  for (const std::shared_ptr<ClientInterceptor>& interceptor :
+       options.interceptors) {
+    environment->methods.Use(interceptor);
+  }
+  std::vector<
+      std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+      factories;
+  factories.push_back(
+      std::make_unique<internal::ChannelCallFactory>(std::move(environment)));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      *checked, credentials, arguments, std::move(factories));
 }
 
 }  // namespace grpccommon

@@ -95,15 +95,6 @@ std::shared_ptr<grpc::ChannelCredentials> TlsCredentials(
 
 }  // namespace
 
-void SetArgument(grpc::ChannelArguments& arguments,
-                 const ChannelArgument& argument) {
-  if (const int* const number = std::get_if<int>(&argument.value)) {
-    arguments.SetInt(argument.name, *number);
-  } else {
-    arguments.SetString(argument.name, std::get<std::string>(argument.value));
-  }
-}
-
 absl::StatusOr<std::unique_ptr<ChannelFactory>> ChannelFactory::Create(
     const ChannelOptions& options, Scheduler& scheduler, const Logger& logger) {
   if (absl::Status valid = CheckOptions(options); !valid.ok()) return valid;
@@ -131,62 +122,83 @@ ChannelFactory::ChannelFactory(const ChannelOptions& options,
                        ? TlsCredentials(*options.tls, tls_files_.get())
                        : grpc::InsecureChannelCredentials()) {}
 
-grpc::ChannelArguments ChannelFactory::Arguments(
-    const std::string& service_config) const {
-  grpc::ChannelArguments arguments;
+ChannelFactory::ArgumentMap ChannelFactory::Common() const {
   const ChannelKeepaliveOptions& keepalive = options_.keepalive;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(keepalive.time));
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                   Milliseconds(keepalive.timeout));
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
-                   keepalive.without_calls ? 1 : 0);
-  // Else gRPC stops after the second ping in a silence, and never learns that a
-  // stream which waits for events has died.
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   const ReconnectOptions& reconnect = options_.reconnect;
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
-                   Milliseconds(reconnect.initial_backoff));
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
-                   Milliseconds(reconnect.max_backoff));
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                   Milliseconds(reconnect.connect_timeout));
-  arguments.SetMaxSendMessageSize(
-      static_cast<int>(options_.max_send_message_bytes));
-  arguments.SetMaxReceiveMessageSize(
-      static_cast<int>(options_.max_receive_message_bytes));
+  ArgumentMap arguments = {
+      {GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(keepalive.time)},
+      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(keepalive.timeout)},
+      {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
+       keepalive.without_calls ? 1 : 0},
+      // Else gRPC stops after the second ping in a silence, and never learns
+      // that a stream which waits for events has died.
+      {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
+      {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+       Milliseconds(reconnect.initial_backoff)},
+      {GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Milliseconds(reconnect.max_backoff)},
+      {GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+       Milliseconds(reconnect.connect_timeout)},
+      {GRPC_ARG_MAX_SEND_MESSAGE_LENGTH,
+       static_cast<int>(options_.max_send_message_bytes)},
+      {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+       static_cast<int>(options_.max_receive_message_bytes)},
+  };
   if (options_.compression != GRPC_COMPRESS_NONE) {
-    arguments.SetCompressionAlgorithm(options_.compression);
-  }
-  if (!options_.user_agent.empty()) {
-    arguments.SetUserAgentPrefix(options_.user_agent);
+    arguments[GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM] =
+        static_cast<int>(options_.compression);
   }
   if (options_.tls.has_value() && !options_.tls->server_name.empty()) {
-    arguments.SetSslTargetNameOverride(options_.tls->server_name);
-  }
-  if (!options_.load_balancing_policy.empty()) {
-    arguments.SetLoadBalancingPolicyName(options_.load_balancing_policy);
-  }
-  if (!options_.share_connections) {
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  }
-  if (!service_config.empty()) arguments.SetServiceConfigJSON(service_config);
-  for (const ChannelArgument& argument : options_.arguments) {
-    SetArgument(arguments, argument);
+    arguments[GRPC_SSL_TARGET_NAME_OVERRIDE_ARG] = options_.tls->server_name;
   }
   return arguments;
+}
+
+grpc::ChannelArguments ChannelFactory::Finish(
+    ArgumentMap arguments, const std::vector<ChannelArgument>& more) const {
+  for (const ChannelArgument& argument : options_.arguments) {
+    arguments.insert_or_assign(argument.name, argument.value);
+  }
+  for (const ChannelArgument& argument : more) {
+    arguments.insert_or_assign(argument.name, argument.value);
+  }
+  grpc::ChannelArguments finished;
+  if (!options_.user_agent.empty()) {
+    finished.SetUserAgentPrefix(options_.user_agent);
+  }
+  for (const auto& [name, value] : arguments) {
+    if (const int* const number = std::get_if<int>(&value)) {
+      finished.SetInt(name, *number);
+    } else {
+      finished.SetString(name, std::get<std::string>(value));
+    }
+  }
+  return finished;
+}
+
+grpc::ChannelArguments ChannelFactory::Arguments(
+    const std::string& service_config) const {
+  ArgumentMap arguments = Common();
+  if (!options_.load_balancing_policy.empty()) {
+    arguments[GRPC_ARG_LB_POLICY_NAME] = options_.load_balancing_policy;
+  }
+  if (!options_.share_connections) {
+    arguments[GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL] = 1;
+  }
+  if (!service_config.empty()) {
+    arguments[GRPC_ARG_SERVICE_CONFIG] = service_config;
+  }
+  return Finish(std::move(arguments), {});
 }
 
 std::shared_ptr<grpc::Channel> ChannelFactory::ConnectTo(
     const std::string& address,
     const std::vector<ChannelArgument>& more) const {
-  grpc::ChannelArguments arguments = Arguments("");
-  arguments.SetLoadBalancingPolicyName("pick_first");
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  for (const ChannelArgument& argument : more) {
-    SetArgument(arguments, argument);
-  }
-  return grpc::CreateCustomChannel(address, credentials_, arguments);
+  ArgumentMap arguments = Common();
+  arguments[GRPC_ARG_LB_POLICY_NAME] = "pick_first";
+  arguments[GRPC_ARG_ENABLE_RETRIES] = 0;
+  arguments[GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL] = 1;
+  return grpc::CreateCustomChannel(address, credentials_,
+                                   Finish(std::move(arguments), more));
 }
 
 }  // namespace internal

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -50,6 +52,13 @@ class ChannelFactory {
   }
 
  private:
+  // By name, since of two with the same name gRPC does not take the later.
+  using ArgumentMap = std::map<std::string, std::variant<int, std::string>>;
+
+  ArgumentMap Common() const;
+  grpc::ChannelArguments Finish(ArgumentMap arguments,
+                                const std::vector<ChannelArgument>& more) const;
+
   ChannelFactory(const ChannelOptions& options,
                  std::unique_ptr<TlsFiles> tls_files);
 
@@ -57,9 +66,5 @@ class ChannelFactory {
   const std::unique_ptr<TlsFiles> tls_files_;
   std::shared_ptr<grpc::ChannelCredentials> credentials_;
 };
-
-/// Sets gRPC's argument of that name, in place of an earlier one.
-void SetArgument(grpc::ChannelArguments& arguments,
-                 const ChannelArgument& argument);
 
 }  // namespace grpccommon::internal
