@@ -437,7 +437,7 @@ class NetworkRegistry::Watcher
     if (stopped_) return;
     if (!resumable) resume_.clear();
     // Told once, not with each try.
-    if (away_ != status.code()) {
+    if (!status.ok() && away_ != status.code()) {
       away_ = status.code();
       hub_.MarkAway(service_, status);
     }

@@ -40,7 +40,8 @@ class WatchSink {
  public:
   virtual ~WatchSink() = default;
   virtual void OnUpdate(WatchUpdate update) = 0;
-  /// Nothing comes after this. `resumable`: the last position is still good.
+  /// Nothing comes after this. OK: nothing is wrong with the back end, and the
+  /// watch is to be begun again. `resumable`: the last position is still good.
   virtual void OnEnd(absl::Status status, bool resumable) = 0;
 };
 

@@ -16,6 +16,13 @@
 #include "registry/call_group.h"
 #include "registry/endpoints.h"
 
+// How gRPC writes protobuf messages; it moved between its releases.
+#if __has_include("grpcpp/impl/proto_utils.h")
+#include "grpcpp/impl/proto_utils.h"
+#else
+#include "grpcpp/impl/codegen/proto_utils.h"
+#endif
+
 namespace grpccommon::internal {
 
 /// Calls `method` ("/package.Service/Method") of whatever `endpoints` is

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "grpccommon/testing/certificates.h"
+
+namespace grpccommon::test {
+
+/// A real etcd of one member on loopback, with a data folder of its own, that a
+/// test can stop, kill and start again on the same port. Ends with the object.
+class EtcdProcess {
+ public:
+  /// Whether etcd is installed; else the test has to be skipped.
+  static bool Available();
+
+  /// Starts it and waits until it answers.
+  EtcdProcess();
+  ~EtcdProcess();
+  EtcdProcess(const EtcdProcess&) = delete;
+  EtcdProcess& operator=(const EtcdProcess&) = delete;
+
+  void Start();
+  /// SIGKILL: as a machine that fails.
+  void Kill();
+  /// What it knew is gone.
+  void Wipe();
+
+  int port() const { return client_port_; }
+  std::string address() const {
+    return "127.0.0.1:" + std::to_string(client_port_);
+  }
+
+ private:
+  bool Launch();
+
+  testing::TemporaryFolder folder_;
+  int client_port_ = 0;
+  int peer_port_ = 0;
+  int child_ = 0;
+};
+
+}  // namespace grpccommon::test
