@@ -3,15 +3,22 @@
 // by the variables that docs/registry_service.md lists.
 
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "grpccommon/base/file.h"
 #include "grpccommon/base/scheduler.h"
+#include "grpccommon/registry/etcd_registry.h"
+#include "grpccommon/registry/lease_backend.h"
 #include "grpccommon/registry/lease_store.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
+#include "grpcpp/security/credentials.h"
 #include "services/registry/memory_leases.h"
 #include "services/registry/registration_policy.h"
 #include "services/registry/registry_service.h"
@@ -35,10 +42,56 @@ absl::StatusOr<grpccommon::Clock::Duration> Seconds(const char* name,
       std::chrono::duration<double>(seconds));
 }
 
+// Where instances and their leases are.
+struct Store {
+  std::unique_ptr<grpccommon::LeaseStore> memory;
+  std::unique_ptr<grpccommon::LeaseBackend> memory_leases;
+  std::unique_ptr<grpccommon::Registry> registry;
+  grpccommon::LeaseBackend* leases = nullptr;
+  bool outlives_us = false;
+};
+
+absl::StatusOr<Store> OpenStore(grpccommon::Scheduler& scheduler,
+                                const grpccommon::Logger& logger) {
+  Store store;
+  const std::string members = Variable("GRPCCOMMON_APP_ETCD", "");
+  if (members.empty()) {
+    auto memory = grpccommon::LeaseStore::Create(scheduler, {}, logger);
+    if (!memory.ok()) return memory.status();
+    store.memory = *std::move(memory);
+    store.memory_leases =
+        std::make_unique<platform::registry::MemoryLeases>(*store.memory);
+    store.leases = store.memory_leases.get();
+    store.registry = grpccommon::CreateMemoryRegistry(*store.memory);
+    return store;
+  }
+  grpccommon::EtcdRegistryOptions options;
+  options.connection.addresses = absl::StrSplit(members, ',');
+  options.prefix =
+      Variable("GRPCCOMMON_APP_ETCD_PREFIX", options.prefix.c_str());
+  options.user = Variable("GRPCCOMMON_APP_ETCD_USER", "");
+  options.password = Variable("GRPCCOMMON_APP_ETCD_PASSWORD", "");
+  options.password_in_plaintext =
+      Variable("GRPCCOMMON_APP_ETCD_PASSWORD_IN_PLAINTEXT", "") == "true";
+  const std::string authority = Variable("GRPCCOMMON_APP_ETCD_CA_FILE", "");
+  if (!authority.empty()) {
+    const auto certificates = grpccommon::ReadFile(authority);
+    if (!certificates.ok()) return certificates.status();
+    options.connection.credentials =
+        grpc::SslCredentials({.pem_root_certs = *certificates});
+  }
+  auto etcd =
+      grpccommon::EtcdRegistry::Create(std::move(options), scheduler, logger);
+  if (!etcd.ok()) return etcd.status();
+  store.leases = &(*etcd)->leases();
+  store.registry = *std::move(etcd);
+  store.outlives_us = true;
+  return store;
+}
+
 }  // namespace
 
 int main() {
-  using platform::registry::MemoryLeases;
   using platform::registry::RegistrationPolicy;
   using platform::registry::RegistryService;
 
@@ -57,14 +110,14 @@ int main() {
   auto server = grpccommon::Server::Create(*options);
   if (!server.ok()) return grpccommon::ExitWith(server.status());
 
-  const auto store =
-      grpccommon::LeaseStore::Create(*scheduler, {}, (*server)->logger());
+  const auto store = OpenStore(*scheduler, (*server)->logger());
   if (!store.ok()) return grpccommon::ExitWith(store.status());
-  const auto registry = grpccommon::CreateMemoryRegistry(**store);
-  MemoryLeases leases(**store);
   const auto service = RegistryService::Create(
-      leases, *registry, *std::move(policy), (*server)->metrics(), *scheduler,
-      {.grace = *grace});
+      *store->leases, *store->registry, *std::move(policy),
+      (*server)->metrics(), *scheduler,
+      // What etcd knows outlives this process.
+      {.grace =
+           store->outlives_us ? grpccommon::Clock::Duration::zero() : *grace});
   if (!service.ok()) return grpccommon::ExitWith(service.status());
 
   (*server)->Add<grpccommon::registry::v1::RegistryService>(**service).OnDrain(

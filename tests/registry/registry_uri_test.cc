@@ -104,6 +104,31 @@ TEST_F(RegistryUriTest, TakesTheOtherSpellingsOfDns) {
   }
 }
 
+TEST_F(RegistryUriTest, MakesRegistriesThatLiveElsewhere) {
+  for (const char* const uri :
+       {"registry://localhost:1", "registry://10.0.0.1:1,[::1]:2/",
+        "etcd://localhost:1", "etcd://10.0.0.1:1,10.0.0.2:1/",
+        "etcd://localhost:1/my/prefix/"}) {
+    const auto registry = Create(uri);
+    ASSERT_THAT(registry, IsOk()) << uri;
+    // Not there, and nobody waits for it.
+    EXPECT_THAT((*registry)->Register("s", {.address = "a:1"}), IsOk());
+  }
+  for (const char* const uri :
+       {"registry:", "registry://", "registry://host", "registry://h:1/path",
+        "etcd:", "etcd://", "etcd://h:0", "etcd://h:1,h:1"}) {
+    EXPECT_THAT(Create(uri), StatusIs(absl::StatusCode::kInvalidArgument))
+        << uri;
+  }
+  RegistryUriOptions options;
+  options.etcd.user = "u";
+  EXPECT_THAT(Create("etcd://h:1", options),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  options.remote.authorization = [] { return "t"; };
+  EXPECT_THAT(Create("registry://h:1", options),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(RegistryUriTest, RefusesByThePart) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "scheme"},

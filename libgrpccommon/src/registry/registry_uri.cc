@@ -64,15 +64,36 @@ Created CreateDns(const ParsedUri& uri, const Parts& parts) {
   return created;
 }
 
+Created CreateRemote(const ParsedUri& uri, const Parts& parts) {
+  auto addresses = internal::EndpointsOf(uri);
+  if (!addresses.ok()) return addresses.status();
+  if (!uri.path.empty() && uri.path != "/") {
+    return UriError("path", "must be empty: registry://host:port");
+  }
+  RemoteRegistryOptions options = parts.options.remote;
+  options.connection.addresses = *std::move(addresses);
+  return RemoteRegistry::Create(std::move(options), parts.scheduler,
+                                parts.logger, parts.clock, parts.random);
+}
+
+Created CreateEtcd(const ParsedUri& uri, const Parts& parts) {
+  auto addresses = internal::EndpointsOf(uri);
+  if (!addresses.ok()) return addresses.status();
+  EtcdRegistryOptions options = parts.options.etcd;
+  options.connection.addresses = *std::move(addresses);
+  if (!uri.path.empty() && uri.path != "/") options.prefix = uri.path;
+  return EtcdRegistry::Create(std::move(options), parts.scheduler, parts.logger,
+                              parts.clock, parts.random);
+}
+
 struct Scheme {
   std::string_view name;
   Created (*create)(const ParsedUri& uri, const Parts& parts);
 };
 
 constexpr Scheme kSchemes[] = {
-    {"memory", CreateMemory},
-    {"file", CreateFile},
-    {"dns", CreateDns},
+    {"memory", CreateMemory},   {"file", CreateFile}, {"dns", CreateDns},
+    {"registry", CreateRemote}, {"etcd", CreateEtcd},
 };
 
 }  // namespace

@@ -11,8 +11,10 @@
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/registry/dns_registry.h"
+#include "grpccommon/registry/etcd_registry.h"
 #include "grpccommon/registry/file_registry.h"
 #include "grpccommon/registry/registry.h"
+#include "grpccommon/registry/remote_registry.h"
 
 namespace grpccommon {
 
@@ -21,6 +23,8 @@ namespace grpccommon {
 struct RegistryUriOptions {
   FileRegistryOptions file;
   DnsRegistryOptions dns;
+  RemoteRegistryOptions remote;
+  EtcdRegistryOptions etcd;
 };
 
 /// Makes a registry of one configuration value:
@@ -31,6 +35,10 @@ struct RegistryUriOptions {
 ///   dns:{service}.prod:50051    a pattern, see dns_registry.h
 ///   dns://10.0.0.2,10.0.0.3:5353/_grpc._tcp.{service}.example
 ///                               the same, from these name servers
+///   registry://10.0.0.2:50060,10.0.0.3:50060
+///                               the registry service, at any of these
+///   etcd://10.0.0.2:2379,10.0.0.3:2379/prefix/
+///                               etcd; what keys begin with may follow
 ///
 /// Nothing in it is escaped, and credentials are options, never part of it.
 /// `scheduler` and `clock` are borrowed and must outlive the registry.
