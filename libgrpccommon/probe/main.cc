@@ -52,6 +52,10 @@ int main(int argc, char** argv) {
       : options->wait.has_value()
           ? grpccommon::probe::ProbeUntilServing(*options, *credentials)
           : grpccommon::probe::Probe(*options, *credentials);
-  grpccommon::probe::Print(*options, outcome);
+  // A watch has told its states already, but not why there is no better one.
+  if (!options->watch || outcome.code == ExitCode::kNoConnection ||
+      outcome.code == ExitCode::kNoHealthService) {
+    grpccommon::probe::Print(*options, outcome);
+  }
   return End(outcome.code);
 }

@@ -526,7 +526,10 @@ TEST(ProbeTest, WatchesUntilItIsStopped) {
   server->health().Release({});
   EXPECT_EQ(probe.ReadLine(), "status: SERVING");
   probe.Signal(SIGTERM);
-  EXPECT_EQ(probe.Wait().code, 0);
+  const Process::End end = probe.Wait();
+  EXPECT_EQ(end.code, 0);
+  EXPECT_EQ(end.out, "status: SERVING\nstatus: NOT_SERVING\nstatus: SERVING\n");
+  EXPECT_EQ(end.err, "");
 }
 
 TEST(ProbeTest, AWatchEndsWithTheCodeOfTheLastState) {
@@ -544,7 +547,9 @@ TEST(ProbeTest, AWatchEndsWithTheCodeOfTheLastState) {
   Process nobody(PROBE, {"--addr=unix:" + folder.path() + "/none", "--watch"});
   EXPECT_EQ(nobody.ReadLine(), "status: UNREACHABLE");
   nobody.Signal(SIGTERM);
-  EXPECT_EQ(nobody.Wait().code, 2);
+  const Process::End end = nobody.Wait();
+  EXPECT_EQ(end.code, 2);
+  EXPECT_THAT(end.err, HasSubstr("No such file or directory"));
 }
 
 TEST(ProbeTest, AWatchOfAServerWithoutWatchesEndsByItself) {
