@@ -3,11 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <atomic>
-#include <barrier>
 #include <cmath>
 #include <deque>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -313,26 +312,27 @@ TEST_F(RetryBudgetTest, ThreadsTogetherGetNoMoreThanThereIs) {
   EXPECT_EQ(granted + Drain(), 40'010);
 }
 
-// The last one left, which all want at the same moment.
-TEST_F(RetryBudgetTest, GrantsTheLastRetryToOneThreadOnly) {
-  constexpr int kThreads = 4;
-  constexpr int kRounds = 5000;
-  Create({.retry_share = 1, .min_retries_per_second = 0});
-  std::array<std::atomic<int>, kRounds> granted{};
-  std::barrier start(kThreads);
+// Of many budgets with one retry left, which threads meet in the same order:
+// the first to come is held up by its grant, so that the others catch up.
+TEST(RetryBudgetThreadsTest, GrantTheLastRetryToOneOnly) {
+  const Clock::TimePoint now(std::chrono::hours(1));
+  std::vector<std::unique_ptr<RetryBudget>> budgets(5000);
+  for (std::unique_ptr<RetryBudget>& budget : budgets) {
+    budget =
+        *RetryBudget::Create({.retry_share = 1, .min_retries_per_second = 0});
+    budget->OnCall(now);
+  }
+  std::atomic<int> granted{0};
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
-    threads.emplace_back([&, t] {
-      for (std::atomic<int>& in_round : granted) {
-        if (t == 0) budget_->OnCall(clock_.Now());
-        start.arrive_and_wait();
-        if (budget_->TryRetry(clock_.Now())) ++in_round;
-        start.arrive_and_wait();
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (const std::unique_ptr<RetryBudget>& budget : budgets) {
+        if (budget->TryRetry(now)) ++granted;
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  for (const std::atomic<int>& in_round : granted) ASSERT_EQ(in_round, 1);
+  EXPECT_EQ(granted, 5000);
 }
 
 }  // namespace
