@@ -89,9 +89,9 @@ GRPCCOMMON_EXPORT absl::Status CheckOptions(const HealthWatchOptions& options);
 /// Source: gRPC Health Checking Protocol, gRFC A17.
 class GRPCCOMMON_EXPORT HealthWatch {
  public:
-  /// Gets each new state, on a thread of gRPC or of the scheduler: must not
-  /// block. Never runs twice at the same time; of changes that come meanwhile,
-  /// it gets the latest.
+  /// Gets each new state, on a thread of gRPC or of the scheduler: must neither
+  /// block nor throw. Never runs twice at the same time; of changes that come
+  /// meanwhile, it gets the latest.
   using OnChange = std::function<void(HealthState)>;
 
   /// Begins at once. The scheduler is borrowed and must outlive this. Requires
