@@ -22,6 +22,7 @@
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpccommon/testing/status_matchers.h"
 #include "grpcpp/grpcpp.h"
+#include "support/delay_proxy.h"
 #include "support/echo_services.h"
 
 namespace grpccommon {
@@ -37,7 +38,7 @@ class HealthClientTest : public ::testing::Test {
  protected:
   std::unique_ptr<Server> Serve(ServerOptions options = {}) {
     options.name = "watched";
-    options.grpc_address = Address();
+    if (options.grpc_address.empty()) options.grpc_address = Address();
     options.log_sink = std::make_shared<testing::RecordingLogSink>();
     auto server = *Server::Create(std::move(options));
     server->Add<test::EchoService>(echo_);
@@ -47,13 +48,14 @@ class HealthClientTest : public ::testing::Test {
   }
   std::string Address() const { return "unix:" + folder_.path() + "/socket"; }
 
-  std::shared_ptr<grpc::Channel> Connect() const {
-    grpc::ChannelArguments arguments;
+  std::shared_ptr<grpc::Channel> Connect() const { return Connect(Address()); }
+  static std::shared_ptr<grpc::Channel> Connect(
+      const std::string& address, grpc::ChannelArguments arguments = {}) {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     return grpc::CreateCustomChannel(
-        Address(), grpc::InsecureChannelCredentials(), arguments);
+        address, grpc::InsecureChannelCredentials(), arguments);
   }
   std::unique_ptr<HealthWatch> Watch(std::shared_ptr<grpc::Channel> channel) {
     return std::make_unique<HealthWatch>(
@@ -127,6 +129,35 @@ TEST_F(HealthClientTest, SeesADependencyGoAndReturn) {
   works = true;
   EXPECT_EQ(Next(), HealthState::kServing);
   EXPECT_THAT(client.Check(kEcho, 10s), IsOkAndHolds(ServingStatus::kServing));
+}
+
+TEST_F(HealthClientTest, SeesThatTheServerVanishesWithoutAWord) {
+  const auto server = Serve({.grpc_address = "127.0.0.1:0",
+                             .keepalive = {.minimum_client_interval = 1s}});
+  test::DelayProxy proxy(server->grpc_port());
+  // That somebody is still there is for the channel to find out.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  const auto watch = Watch(Connect(proxy.address(), arguments));
+  EXPECT_EQ(Next(), HealthState::kServing);
+  proxy.SetBlackHole(true);
+  EXPECT_EQ(Next(), HealthState::kUnreachable);
+  proxy.SetBlackHole(false);
+  EXPECT_EQ(Next(), HealthState::kServing);
+}
+
+TEST_F(HealthClientTest, SeesThatTheConnectionBreaks) {
+  const auto server = Serve({.grpc_address = "127.0.0.1:0"});
+  test::DelayProxy proxy(server->grpc_port());
+  const auto watch = Watch(Connect(proxy.address()));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Next(), HealthState::kServing);
+    proxy.Reset();
+    EXPECT_EQ(Next(), HealthState::kUnreachable);
+  }
+  EXPECT_EQ(Next(), HealthState::kServing);
 }
 
 TEST_F(HealthClientTest, AWatchOverTheServersLimitIsToldSoAndTriesAgain) {
