@@ -3,14 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <deque>
-#include <thread>
-
+#include "auth/http_fetch.h"
+#include "auth/http_server.h"
 #include "auth/key_url.h"
+#include "auth/observed_scheduler.h"
 #include "auth/reason_matcher.h"
 #include "grpccommon/auth/jwt.h"
 #include "grpccommon/auth/jwt_signer.h"
@@ -116,36 +113,6 @@ TEST_F(KeyFileTest, CreateNamesWhatIsWrong) {
   EXPECT_THAT(CreateKeyFile("x", scheduler_, {.check_interval = 1ms}).status(),
               FailsWith(absl::StatusCode::kInvalidArgument, "check_interval"));
 }
-
-// Tells when the source has planned its next fetch, which is when it has done
-// with the one before.
-class ObservedScheduler : public Scheduler {
- public:
-  explicit ObservedScheduler(testing::FakeClock& clock) : inner_(clock) {}
-  TaskId RunAfter(Clock::Duration delay, std::function<void()> task) override {
-    const TaskId id = inner_.RunAfter(delay, std::move(task));
-    const MutexLock lock(mutex_);
-    delays_.push_back(delay);
-    planned_.NotifyAll();
-    return id;
-  }
-  bool Cancel(TaskId id) override { return inner_.Cancel(id); }
-
-  /// The delay of the next plan that was not asked for yet.
-  Clock::Duration NextDelay() {
-    const MutexLock lock(mutex_);
-    while (delays_.empty()) planned_.Wait(mutex_);
-    const Clock::Duration delay = delays_.front();
-    delays_.pop_front();
-    return delay;
-  }
-
- private:
-  testing::FakeScheduler inner_;
-  Mutex mutex_;
-  CondVar planned_;
-  std::deque<Clock::Duration> delays_ ABSL_GUARDED_BY(mutex_);
-};
 
 class FetchedKeySourceTest : public ::testing::Test {
  protected:
@@ -382,73 +349,6 @@ TEST(ParseMaxAgeTest, ReadsCacheControl) {
   EXPECT_EQ(ParseMaxAge("max-age=99999999999999999999"), std::nullopt);
   EXPECT_EQ(ParseMaxAge("max-age=9999999999999"), 366 * 24 * 3600);
 }
-
-// Answers each connection with the same text, whatever was asked.
-class HttpServer {
- public:
-  HttpServer() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(
-        bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address),
-        0);
-    socklen_t size = sizeof address;
-    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-    EXPECT_EQ(listen(socket_, 8), 0);
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~HttpServer() {
-    shutdown(socket_, SHUT_RDWR);
-    thread_.join();
-    close(socket_);
-  }
-  std::string url() const {
-    return "http://127.0.0.1:" + std::to_string(port_) + "/keys";
-  }
-  void Answer(std::string answer) {
-    const MutexLock lock(mutex_);
-    answer_ = std::move(answer);
-  }
-
- private:
-  void Serve() {
-    while (true) {
-      const int connection = accept(socket_, nullptr, nullptr);
-      if (connection < 0) return;
-      std::string request;
-      char buffer[1024];
-      while (request.find("\r\n\r\n") == std::string::npos) {
-        const ssize_t count = read(connection, buffer, sizeof buffer);
-        if (count <= 0) break;
-        request.append(buffer, static_cast<std::size_t>(count));
-      }
-      std::string answer;
-      {
-        const MutexLock lock(mutex_);
-        answer = answer_;
-      }
-      // Without an answer the client waits, until it gives up.
-      while (answer.empty() && read(connection, buffer, sizeof buffer) > 0) {
-      }
-      std::string_view left = answer;
-      while (!left.empty()) {
-        const ssize_t sent =
-            send(connection, left.data(), left.size(), MSG_NOSIGNAL);
-        if (sent <= 0) break;
-        left.remove_prefix(static_cast<std::size_t>(sent));
-      }
-      close(connection);
-    }
-  }
-
-  const int socket_;
-  int port_ = 0;
-  Mutex mutex_;
-  std::string answer_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;
-};
 
 class KeyUrlTest : public ::testing::Test {
  protected:

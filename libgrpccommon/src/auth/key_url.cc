@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "auth/key_url.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <thread>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "auth/http_fetch.h"
 #include "base/snapshot.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
@@ -173,148 +167,7 @@ class FetchedKeySource : public KeySource {
   std::thread thread_;
 };
 
-std::string_view Trim(std::string_view text) {
-  return ToStd(absl::StripAsciiWhitespace(ToAbsl(text)));
-}
-
-// One fetch by libcurl, and what its callbacks collect.
-class Transfer {
- public:
-  Transfer(const std::string& url, const KeyUrlOptions& options,
-           const std::atomic<bool>& stop)
-      : options_(options), stop_(stop), curl_(curl_easy_init()) {
-    if (curl_ == nullptr) return;
-    Set(CURLOPT_URL, url.c_str());
-    Set(CURLOPT_NOSIGNAL, 1L);
-    Set(CURLOPT_FOLLOWLOCATION, 0L);
-    Set(CURLOPT_ERRORBUFFER, error_);
-    Set(CURLOPT_USERAGENT, "grpccommon");
-    const auto timeout = static_cast<long>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout)
-            .count());
-    Set(CURLOPT_TIMEOUT_MS, timeout);
-    Set(CURLOPT_CONNECTTIMEOUT_MS, timeout);
-    const char* const protocols = options.allow_http ? "http,https" : "https";
-#if LIBCURL_VERSION_NUM >= 0x075500
-    Set(CURLOPT_PROTOCOLS_STR, protocols);
-#else
-    Set(CURLOPT_PROTOCOLS, options.allow_http
-                               ? long{CURLPROTO_HTTP | CURLPROTO_HTTPS}
-                               : long{CURLPROTO_HTTPS});
-    static_cast<void>(protocols);
-#endif
-    if (!options.ca_file.empty()) Set(CURLOPT_CAINFO, options.ca_file.c_str());
-    Set(CURLOPT_WRITEFUNCTION, &OnBody);
-    Set(CURLOPT_WRITEDATA, this);
-    Set(CURLOPT_HEADERFUNCTION, &OnHeader);
-    Set(CURLOPT_HEADERDATA, this);
-    Set(CURLOPT_XFERINFOFUNCTION, &OnProgress);
-    Set(CURLOPT_XFERINFODATA, this);
-    Set(CURLOPT_NOPROGRESS, 0L);
-  }
-  ~Transfer() { curl_easy_cleanup(curl_); }
-  Transfer(const Transfer&) = delete;
-  Transfer& operator=(const Transfer&) = delete;
-
-  absl::StatusOr<FetchedKeys> Perform() {
-    if (curl_ == nullptr) return absl::ResourceExhaustedError("out of memory");
-    const CURLcode result = curl_easy_perform(curl_);
-    if (too_large_) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the answer is larger than ", options_.max_bytes, " bytes"));
-    }
-    if (result != CURLE_OK) {
-      return absl::UnavailableError(
-          error_[0] != '\0' ? error_ : curl_easy_strerror(result));
-    }
-    long code = 0;
-    curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &code);
-    if (code != 200) {
-      return absl::UnavailableError(absl::StrCat("the answer is HTTP ", code));
-    }
-    FetchedKeys fetched{.body = std::move(body_)};
-    if (const std::optional<std::int64_t> max_age =
-            ParseMaxAge(cache_control_)) {
-      // A cache on the way has used up `Age` of it.
-      fetched.lifetime =
-          std::chrono::seconds(std::max<std::int64_t>(*max_age - age_, 0));
-    }
-    return fetched;
-  }
-
- private:
-  template <typename Value>
-  void Set(CURLoption option, Value value) {
-    curl_easy_setopt(curl_, option, value);
-  }
-
-  static std::size_t OnBody(char* data, std::size_t size, std::size_t count,
-                            void* self) {
-    auto& transfer = *static_cast<Transfer*>(self);
-    if (transfer.body_.size() + size * count > transfer.options_.max_bytes) {
-      transfer.too_large_ = true;
-      return 0;
-    }
-    transfer.body_.append(data, size * count);
-    return size * count;
-  }
-
-  static std::size_t OnHeader(char* data, std::size_t size, std::size_t count,
-                              void* self) {
-    auto& transfer = *static_cast<Transfer*>(self);
-    const std::string_view line(data, size * count);
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) return line.size();
-    const absl::string_view name = ToAbsl(line.substr(0, colon));
-    const std::string_view value = Trim(line.substr(colon + 1));
-    if (absl::EqualsIgnoreCase(name, "cache-control")) {
-      if (!transfer.cache_control_.empty()) transfer.cache_control_ += ",";
-      transfer.cache_control_ += value;
-    } else if (absl::EqualsIgnoreCase(name, "age")) {
-      if (!absl::SimpleAtoi(ToAbsl(value), &transfer.age_) ||
-          transfer.age_ < 0) {
-        transfer.age_ = 0;
-      }
-    }
-    return line.size();
-  }
-
-  static int OnProgress(void* self, curl_off_t, curl_off_t, curl_off_t,
-                        curl_off_t) {
-    return static_cast<Transfer*>(self)->stop_.load() ? 1 : 0;
-  }
-
-  const KeyUrlOptions& options_;
-  const std::atomic<bool>& stop_;
-  CURL* const curl_;
-  char error_[CURL_ERROR_SIZE] = {};
-  std::string body_;
-  std::string cache_control_;
-  std::int64_t age_ = 0;
-  bool too_large_ = false;
-};
-
 }  // namespace
-
-std::optional<std::int64_t> ParseMaxAge(std::string_view cache_control) {
-  std::optional<std::int64_t> max_age;
-  for (const absl::string_view part :
-       absl::StrSplit(ToAbsl(cache_control), ',')) {
-    absl::string_view directive = absl::StripAsciiWhitespace(part);
-    if (absl::EqualsIgnoreCase(directive, "no-store") ||
-        absl::EqualsIgnoreCase(directive, "no-cache")) {
-      return 0;
-    }
-    constexpr absl::string_view kMaxAge = "max-age=";
-    if (!absl::StartsWithIgnoreCase(directive, kMaxAge)) continue;
-    directive.remove_prefix(kMaxAge.size());
-    std::int64_t seconds = 0;
-    if (!absl::SimpleAtoi(directive, &seconds) || seconds < 0) continue;
-    // Beyond a year it makes no difference, and nanoseconds must hold it.
-    max_age = std::min<std::int64_t>(seconds, 366 * 24 * 3600);
-  }
-  return max_age;
-}
 
 std::unique_ptr<KeySource> CreateFetchedKeySource(
     FetchKeys fetch, std::string name, Scheduler& scheduler,
@@ -346,23 +199,25 @@ absl::StatusOr<std::unique_ptr<KeySource>> CreateKeyUrl(
   valid.Update(CheckRange("min_backoff", options.min_backoff, 100ms,
                           options.max_backoff));
   if (!valid.ok()) return valid;
-  const bool https = absl::StartsWith(url, "https://");
-  if (!https && !(options.allow_http && absl::StartsWith(url, "http://"))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "url must begin with https://",
-        options.allow_http ? " or http://" : " (or set allow_http)"));
-  }
-  if (url.find('@') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        "url must not hold a user name or password");
-  }
-  static const CURLcode curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (curl_ready != CURLE_OK) {
-    return absl::InternalError("libcurl cannot be initialised");
-  }
+  valid = internal::CheckFetch(url, options.allow_http);
+  if (!valid.ok()) return valid;
   return internal::CreateFetchedKeySource(
-      [url, options](const std::atomic<bool>& stop) {
-        return internal::Transfer(url, options, stop).Perform();
+      [request = internal::HttpRequest{.url = url,
+                                       .allow_http = options.allow_http,
+                                       .ca_file = options.ca_file,
+                                       .timeout = options.timeout,
+                                       .max_bytes = options.max_bytes}](
+          const std::atomic<bool>& stop)
+          -> absl::StatusOr<internal::FetchedKeys> {
+        absl::StatusOr<internal::HttpAnswer> answer =
+            internal::Fetch(request, stop);
+        if (!answer.ok()) return answer.status();
+        if (answer->code != 200) {
+          return absl::UnavailableError(
+              absl::StrCat("the answer is HTTP ", answer->code));
+        }
+        return internal::FetchedKeys{.body = std::move(answer->body),
+                                     .lifetime = answer->lifetime};
       },
       url, scheduler, options, logger, clock, std::move(random));
 }

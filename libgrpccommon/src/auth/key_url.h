@@ -28,8 +28,4 @@ std::unique_ptr<KeySource> CreateFetchedKeySource(
     const KeyUrlOptions& options, const Logger& logger, const Clock& clock,
     Random random);
 
-/// `max-age` of a Cache-Control field, in seconds; zero for `no-store` and
-/// `no-cache`; nothing if it says neither or cannot be read.
-std::optional<std::int64_t> ParseMaxAge(std::string_view cache_control);
-
 }  // namespace grpccommon::internal

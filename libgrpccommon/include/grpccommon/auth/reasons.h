@@ -47,4 +47,10 @@ inline constexpr std::string_view kRoleMissing = "ROLE_MISSING";
 /// PERMISSION_DENIED: the policy denies this caller or the method to everyone.
 inline constexpr std::string_view kAccessDenied = "ACCESS_DENIED";
 
+/// UNAVAILABLE, of outgoing calls: there is no token to show.
+inline constexpr std::string_view kTokenUnavailable = "TOKEN_UNAVAILABLE";
+/// FAILED_PRECONDITION, of outgoing calls: a credential would be sent on a
+/// connection that is not encrypted.
+inline constexpr std::string_view kInsecureConnection = "INSECURE_CONNECTION";
+
 }  // namespace grpccommon::auth_reason
