@@ -48,8 +48,8 @@ class AnnouncementTest : public ::testing::Test {
 TEST_F(AnnouncementTest, FollowsTheHealthAndEnds) {
   health_->SetServing("orders", ServingStatus::kServing);
   auto announcement =
-      Announcement::Create({.registry = registry_, .weight = 2, .zone = "a"},
-                           "127.0.0.1:1", {"orders"}, *health_, Logger());
+      Announcement::Create(registry_, {.weight = 2, .zone = "a"}, "127.0.0.1:1",
+                           {"orders"}, *health_, Logger());
   ASSERT_TRUE(announcement.ok()) << announcement.status();
   Settle();
   ASSERT_EQ(seen_.instances.size(), 1u);
@@ -71,9 +71,9 @@ TEST_F(AnnouncementTest, FollowsTheHealthAndEnds) {
 }
 
 TEST_F(AnnouncementTest, TakesTheNamesThatItIsGiven) {
-  auto announcement = Announcement::Create(
-      {.registry = registry_, .services = {"orders"}}, "127.0.0.1:1",
-      {"shop.v1.OrderService"}, *health_, Logger());
+  auto announcement =
+      Announcement::Create(registry_, {.services = {"orders"}}, "127.0.0.1:1",
+                           {"shop.v1.OrderService"}, *health_, Logger());
   ASSERT_TRUE(announcement.ok()) << announcement.status();
   Settle();
   ASSERT_EQ(seen_.instances.size(), 1u);
@@ -82,10 +82,30 @@ TEST_F(AnnouncementTest, TakesTheNamesThatItIsGiven) {
 }
 
 TEST_F(AnnouncementTest, SaysWhatTheRegistryRefuses) {
-  EXPECT_THAT(Announcement::Create({.registry = registry_}, "nowhere",
-                                   {"orders"}, *health_, Logger())
+  EXPECT_THAT(Announcement::Create(registry_, {}, "nowhere", {"orders"},
+                                   *health_, Logger())
                   .status(),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(AnnouncementTest, TakesTheRegistryThatItIsGivenOrNamed) {
+  const Logger logger;
+  EXPECT_EQ(*RegistryToAnnounceIn({}, scheduler_, logger), nullptr);
+  EXPECT_EQ(*RegistryToAnnounceIn({.registry = registry_}, scheduler_, logger),
+            registry_);
+  EXPECT_NE(*RegistryToAnnounceIn({.uri = "memory:"}, scheduler_, logger),
+            nullptr);
+  for (const AnnounceOptions& wrong :
+       {AnnounceOptions{.registry = registry_, .uri = "memory:"},
+        AnnounceOptions{.uri = "mystery://x"}}) {
+    EXPECT_THAT(RegistryToAnnounceIn(wrong, scheduler_, logger).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(RegistryToAnnounceIn({.uri = "registry://127.0.0.1:1",
+                                    .token_file = "/nowhere/token"},
+                                   scheduler_, logger)
+                  .status(),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 }  // namespace

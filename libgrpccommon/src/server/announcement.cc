@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpccommon/auth/token_provider.h"
 #include "grpccommon/base/mutex.h"
+#include "grpccommon/registry/registry_uri.h"
 
 namespace grpccommon::internal {
 
@@ -33,6 +35,31 @@ absl::StatusOr<std::string> AnnouncedAddress(const std::string& announced,
   return address;
 }
 
+absl::StatusOr<std::shared_ptr<Registry>> RegistryToAnnounceIn(
+    const AnnounceOptions& options, Scheduler& scheduler,
+    const Logger& logger) {
+  if (options.uri.empty()) return options.registry;
+  if (options.registry != nullptr) {
+    return absl::InvalidArgumentError(
+        "announce.registry and announce.uri exclude each other");
+  }
+  RegistryUriOptions registry;
+  if (!options.token_file.empty()) {
+    absl::StatusOr<std::shared_ptr<TokenProvider>> token =
+        CreateTokenFile(options.token_file, scheduler, {}, logger);
+    if (!token.ok()) return token.status();
+    registry.remote.authorization = [provider = *std::move(token)] {
+      const auto current = provider->Token();
+      return current.ok() ? absl::StrCat("Bearer ", **current) : std::string();
+    };
+    registry.remote.authorization_in_plaintext = options.token_in_plaintext;
+  }
+  absl::StatusOr<std::unique_ptr<Registry>> made =
+      CreateRegistry(options.uri, scheduler, registry, logger);
+  if (!made.ok()) return made.status();
+  return std::shared_ptr<Registry>(*std::move(made));
+}
+
 // One name in the registry. Health changes come on any thread, also while this
 // is being destroyed, so the callbacks hold it weakly.
 class Announcement::Service {
@@ -40,12 +67,12 @@ class Announcement::Service {
   Service(std::string name, Instance instance)
       : name_(std::move(name)), instance_(std::move(instance)) {}
 
-  absl::Status Begin(const std::shared_ptr<Service>& self,
-                     const AnnounceOptions& options, HealthRegistry& health,
+  absl::Status Begin(const std::shared_ptr<Service>& self, Registry& registry,
+                     const RegistrationOptions& lease, HealthRegistry& health,
                      const Logger& logger) {
     logger_ = logger;
     absl::StatusOr<std::unique_ptr<Registration>> registration =
-        options.registry->Register(name_, instance_, options.lease);
+        registry.Register(name_, instance_, lease);
     if (!registration.ok()) return registration.status();
     registration_ = *std::move(registration);
     absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
@@ -87,9 +114,9 @@ class Announcement::Service {
 };
 
 absl::StatusOr<std::unique_ptr<Announcement>> Announcement::Create(
-    const AnnounceOptions& options, std::string address,
-    std::vector<std::string> services, HealthRegistry& health,
-    const Logger& logger) {
+    std::shared_ptr<Registry> registry, const AnnounceOptions& options,
+    std::string address, std::vector<std::string> services,
+    HealthRegistry& health, const Logger& logger) {
   if (!options.services.empty()) services = options.services;
   const Instance instance = {.address = std::move(address),
                              .weight = options.weight,
@@ -97,9 +124,11 @@ absl::StatusOr<std::unique_ptr<Announcement>> Announcement::Create(
                              .version = options.version,
                              .metadata = options.metadata};
   auto announcement = std::make_unique<Announcement>();
+  announcement->registry_ = std::move(registry);
   for (std::string& name : services) {
     auto service = std::make_shared<Service>(std::move(name), instance);
-    absl::Status begun = service->Begin(service, options, health, logger);
+    absl::Status begun = service->Begin(service, *announcement->registry_,
+                                        options.lease, health, logger);
     if (!begun.ok()) return begun;
     announcement->services_.push_back(std::move(service));
   }

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "grpccommon/base/scheduler.h"
 #include "grpccommon/health/health_registry.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/registry/registry.h"
@@ -22,6 +23,12 @@ absl::StatusOr<std::string> AnnouncedAddress(const std::string& announced,
                                              const std::string& grpc_address,
                                              int port);
 
+/// The registry that `options` name or hold; null if they do neither.
+/// `scheduler` is borrowed and must outlive it.
+/// Errors: kInvalidArgument; those of CreateRegistry and CreateTokenFile.
+absl::StatusOr<std::shared_ptr<Registry>> RegistryToAnnounceIn(
+    const AnnounceOptions& options, Scheduler& scheduler, const Logger& logger);
+
 /// Keeps a server's services in its registry, with their health, until it is
 /// destroyed.
 class Announcement {
@@ -29,12 +36,14 @@ class Announcement {
   /// `services` are the names if the options have none. `health` is borrowed.
   /// Errors: as Registry::Register.
   static absl::StatusOr<std::unique_ptr<Announcement>> Create(
-      const AnnounceOptions& options, std::string address,
-      std::vector<std::string> services, HealthRegistry& health,
-      const Logger& logger);
+      std::shared_ptr<Registry> registry, const AnnounceOptions& options,
+      std::string address, std::vector<std::string> services,
+      HealthRegistry& health, const Logger& logger);
 
  private:
   class Service;
+  // Outlives the registrations.
+  std::shared_ptr<Registry> registry_;
   std::vector<std::shared_ptr<Service>> services_;
 };
 

@@ -115,6 +115,9 @@ void VisitOptions(AuthOptions& auth, Visitor& visit) {
 
 template <typename Visitor>
 void VisitOptions(AnnounceOptions& announce, Visitor& visit) {
+  visit("uri", announce.uri);
+  visit("token_file", announce.token_file);
+  visit("token_in_plaintext", announce.token_in_plaintext);
   visit("address", announce.address);
   visit("services", announce.services);
   visit("weight", announce.weight);

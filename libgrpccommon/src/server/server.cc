@@ -478,14 +478,18 @@ absl::Status Server::Start() {
 }
 
 absl::Status Server::Impl::Announce() {
-  if (options.announce.registry == nullptr) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<Registry>> registry =
+      internal::RegistryToAnnounceIn(options.announce, concerns.scheduler(),
+                                     logger);
+  if (!registry.ok()) return registry.status();
+  if (*registry == nullptr) return absl::OkStatus();
   absl::StatusOr<std::string> address = internal::AnnouncedAddress(
       options.announce.address, options.grpc_address, grpc_port);
   if (!address.ok()) return address.status();
   absl::StatusOr<std::unique_ptr<internal::Announcement>> made =
-      internal::Announcement::Create(options.announce, *std::move(address),
-                                     call_path.service_names(), *health,
-                                     logger);
+      internal::Announcement::Create(
+          *std::move(registry), options.announce, *std::move(address),
+          call_path.service_names(), *health, logger);
   if (!made.ok()) return made.status();
   announcement = *std::move(made);
   return absl::OkStatus();

@@ -118,8 +118,15 @@ struct TracingOptions {
 /// the chain that is not wanted is switched off with `std::nullopt` or false.
 /// How others find the server: while it serves, and with its health.
 struct AnnounceOptions {
-  /// Where it registers; none: nobody is told.
+  /// Where it registers …
   std::shared_ptr<Registry> registry;
+  /// … or which registry to make for that, as CreateRegistry reads it
+  /// ("registry://10.0.0.2:50060"). Neither: nobody is told.
+  std::string uri;
+  /// A file with the token that a registry service wants to see; with `uri`.
+  std::string token_file;
+  /// Send it without TLS too: on loopback, or where the network encrypts.
+  bool token_in_plaintext = false;
   /// What others connect to, "host:port"; port 0 stands for the bound one.
   /// Empty: `grpc_address`, unless that listens everywhere.
   std::string address;
