@@ -7,11 +7,12 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "grpccommon/base/file.h"
 #include "grpccommon/base/scheduler.h"
+#include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/registry/etcd_registry.h"
 #include "grpccommon/registry/lease_backend.h"
 #include "grpccommon/registry/lease_store.h"
@@ -30,16 +31,15 @@ std::string Variable(const char* name, const char* otherwise) {
   return value != nullptr ? value : otherwise;
 }
 
-absl::StatusOr<grpccommon::Clock::Duration> Seconds(const char* name,
-                                                    const char* otherwise) {
-  double seconds = 0;
-  const std::string text = Variable(name, otherwise);
-  if (!absl::SimpleAtod(text, &seconds) || !(seconds >= 0 && seconds <= 3600)) {
+absl::StatusOr<grpccommon::Clock::Duration> Grace() {
+  const std::string text = Variable("GRPCCOMMON_APP_GRACE", "20s");
+  absl::Duration grace;
+  if (!absl::ParseDuration(text, &grace)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        name, " must be seconds in [0, 3600], got \"", text, "\""));
+        "GRPCCOMMON_APP_GRACE must be a duration like \"20s\", got \"", text,
+        "\""));
   }
-  return std::chrono::duration_cast<grpccommon::Clock::Duration>(
-      std::chrono::duration<double>(seconds));
+  return absl::ToChronoNanoseconds(grace);
 }
 
 // Where instances and their leases are.
@@ -103,10 +103,14 @@ int main() {
   auto policy = RegistrationPolicy::Parse(
       Variable("GRPCCOMMON_APP_REGISTER", "role:instance=*"));
   if (!policy.ok()) return grpccommon::ExitWith(policy.status());
-  const auto grace = Seconds("GRPCCOMMON_APP_GRACE_SECONDS", "20");
+  const auto grace = Grace();
   if (!grace.ok()) return grpccommon::ExitWith(grace.status());
 
   const auto scheduler = grpccommon::CreateScheduler();
+  // The server asks them, and they borrow from the server: they live from
+  // before its start until after its end, and go before it.
+  std::unique_ptr<grpccommon::DependencyChecks> checks;
+  options->readiness_checks = [&checks] { return checks->ReportJson(); };
   auto server = grpccommon::Server::Create(*options);
   if (!server.ok()) return grpccommon::ExitWith(server.status());
 
@@ -120,9 +124,27 @@ int main() {
            store->outlives_us ? grpccommon::Clock::Duration::zero() : *grace});
   if (!service.ok()) return grpccommon::ExitWith(service.status());
 
+  checks = std::make_unique<grpccommon::DependencyChecks>(
+      (*server)->health(), (*server)->scheduler(), (*server)->logger());
+  if (store->outlives_us) {
+    // Without etcd we still tell what it told last, so we go on serving.
+    const absl::Status added =
+        checks->Add({.name = "etcd", .critical = false},
+                    [&store](grpccommon::DependencyChecks::Done done) {
+                      store->leases->Lookup(
+                          "-", [done = std::move(done)](const auto& instances) {
+                            done(instances.status());
+                          });
+                    });
+    if (!added.ok()) {
+      checks.reset();
+      return grpccommon::ExitWith(added);
+    }
+  }
   (*server)->Add<grpccommon::registry::v1::RegistryService>(**service).OnDrain(
       [&service] { (*service)->EndWatches(); });
   const int code = (*server)->Run();
+  checks.reset();
   server->reset();  // before what it borrows
   return code;
 }

@@ -65,7 +65,7 @@ class RegistryProcessTest : public ::testing::Test {
         "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
         "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
         "GRPCCOMMON_DRAIN_DELAY=0s",
-        "GRPCCOMMON_APP_GRACE_SECONDS=3"};
+        "GRPCCOMMON_APP_GRACE=3s"};
     environment.insert(environment.end(), more.begin(), more.end());
     std::vector<char*> variables;
     for (const std::string& variable : environment) {
@@ -188,13 +188,21 @@ TEST_F(RegistryProcessTest, LetsInWhomItsPolicyLetsIn) {
 }
 
 TEST_F(RegistryProcessTest, RefusesAConfigurationThatMakesNoSense) {
+  (void)TokenOf("--subject nobody");  // makes the keys: the rest is in order
+  const std::string keys =
+      "GRPCCOMMON_AUTH__JWKS_FILE=" + folder_.path() + "/dev_jwks.json";
   for (const char* const variable :
-       {"GRPCCOMMON_APP_REGISTER=everybody", "GRPCCOMMON_APP_GRACE_SECONDS=-1",
-        "GRPCCOMMON_APP_GRACE_SECONDS=soon", "GRPCCOMMON_APP_ETCD=,"}) {
+       {"GRPCCOMMON_APP_REGISTER=everybody", "GRPCCOMMON_APP_GRACE=-1s",
+        "GRPCCOMMON_APP_GRACE=soon", "GRPCCOMMON_APP_GRACE=2h",
+        "GRPCCOMMON_APP_ETCD=,"}) {
     char* const arguments[] = {const_cast<char*>(REGISTRY_SERVICE), nullptr};
-    char* const variables[] = {const_cast<char*>("GRPCCOMMON_GRPC_ADDRESS="),
-                               const_cast<char*>("GRPCCOMMON_HTTP_ADDRESS="),
-                               const_cast<char*>(variable), nullptr};
+    char* const variables[] = {
+        const_cast<char*>("GRPCCOMMON_GRPC_ADDRESS="),
+        const_cast<char*>("GRPCCOMMON_AUTH__ANY_AUDIENCE=true"),
+        const_cast<char*>("GRPCCOMMON_HTTP_ADDRESS="),
+        const_cast<char*>(keys.c_str()),
+        const_cast<char*>(variable),
+        nullptr};
     child_ = fork();
     if (child_ == 0) {
       dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
