@@ -200,6 +200,19 @@ TEST_F(RemoteRegistryTest, RenewsInTheTimeThatWasGranted) {
   EXPECT_TRUE(Eventually([&] { return service_.renewals().size() == 1; }));
 }
 
+TEST_F(RemoteRegistryTest, RenewsALeaseForEverEachThirdOfADayAllTheSame) {
+  random_ = 0;
+  service_.Grant(std::chrono::seconds::max());
+  Connect();
+  const auto registration = *registry_->Register("s", {.address = "a:1"});
+  ASSERT_THAT(registration->WaitRegistered(20s), IsOk());
+  ASSERT_TRUE(Eventually([&] { return scheduler_.pending() == 1; }));
+  clock_.Advance(8h - 1ns);
+  EXPECT_EQ(scheduler_.pending(), 1u);
+  clock_.Advance(1ns);
+  EXPECT_TRUE(Eventually([&] { return service_.renewals().size() == 1; }));
+}
+
 TEST_F(RemoteRegistryTest, RegistersAnewWhenTheLeaseHasEnded) {
   Connect();
   const auto registration = *registry_->Register("s", {.address = "a:1"});
@@ -586,6 +599,30 @@ TEST_F(RemoteRegistryTest, TakesNoMoreInstancesThanAnyServiceHas) {
   ASSERT_TRUE(Eventually([&] { return !seen_.last().status.ok(); }));
   EXPECT_THAT(seen_.last().status, StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(seen_.addresses(), ElementsAre("a:1"));
+
+  // Nor when they come bit by bit; then it begins from nothing.
+  ASSERT_TRUE(Eventually([&] { return service_.open() == 0; }));
+  service_.Say(Snapshot({"b:1"}, 3));
+  for (int part = 0; part < 3; ++part) {
+    WatchResponse more = Change({}, {}, 4 + part);
+    for (int i = 0; i < 40'000; ++i) {
+      more.add_changed()->set_address("h" + std::to_string(part) + "-" +
+                                      std::to_string(i) + ":1");
+    }
+    service_.Say(more);
+  }
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(10ms);
+    return seen_.last().instances.size() == 80'001 && !seen_.last().status.ok();
+  }));
+  ASSERT_TRUE(Eventually([&] { return service_.open() == 0; }));
+  service_.Say(Snapshot({"c:1"}, 9));
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(10ms);
+    return seen_.last().status.ok();
+  }));
+  EXPECT_THAT(seen_.addresses(), ElementsAre("c:1"));
+  EXPECT_FALSE(service_.watches().back().has_resume_after());
 }
 
 TEST_F(RemoteRegistryTest, TellsTenThousandInstancesQuickly) {

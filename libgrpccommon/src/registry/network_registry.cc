@@ -35,8 +35,10 @@ std::vector<Instance> Merge(std::vector<Instance>& known,
   return merged;
 }
 
-// A back end that grants less is not to be asked all the time.
+// A back end that grants less is not to be asked all the time, and one that
+// grants more is asked all the same.
 constexpr Clock::Duration kShortestTtl = std::chrono::seconds(1);
+constexpr Clock::Duration kLongestTtl = std::chrono::hours(24);
 // Nor does one decide for how long we stay away.
 constexpr Clock::Duration kLongestAskedDelay = std::chrono::minutes(1);
 
@@ -211,7 +213,7 @@ class NetworkRegistry::Keeper
       answered_ = true;
       if (granted.ok()) {
         lease_ = std::move(granted->lease_id);
-        granted_ttl_ = std::max(granted->ttl, kShortestTtl);
+        granted_ttl_ = std::clamp(granted->ttl, kShortestTtl, kLongestTtl);
         wait = HoldLocked();
       } else {
         // What was to be told is still to be told.
@@ -435,7 +437,7 @@ class NetworkRegistry::Watcher
     ended_ = true;
     call.swap(call_);
     if (stopped_) return;
-    if (!resumable) resume_.clear();
+    if (!resumable || !refused_.ok()) resume_.clear();
     // Told once, not with each try.
     if (!status.ok() && away_ != status.code()) {
       away_ = status.code();
