@@ -38,7 +38,8 @@ struct RemoteRegistryOptions {
 /// mention are kept as well, with the status kUnavailable. Instances that make
 /// no sense are left out and logged.
 ///
-/// Waits for nothing but as Registration says; no thread of its own.
+/// Waits for nothing but as Registration says; no thread of its own. To be
+/// destroyed on a thread of the application, never in a callback of gRPC.
 class GRPCCOMMON_EXPORT RemoteRegistry final : public Registry {
  public:
   /// `scheduler`, which renews leases and calls watchers, and `clock` are
