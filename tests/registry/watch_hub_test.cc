@@ -286,6 +286,22 @@ TEST_F(WatchHubTest, FencesAWatcherThatThrows) {
   EXPECT_THAT(log_->LinesWhere("level", "error"), SizeIs(2));
 }
 
+TEST_F(WatchHubTest, LetsTheSchedulersOtherTasksHaveTheirTurn) {
+  double weight = 1;
+  const auto publish = [&] {
+    hub_.Publish("s", {{.address = "a:1", .weight = weight}});
+  };
+  const auto watch = hub_.Watch("s", [&](const InstanceSet&) {
+    if (++weight < 100) publish();
+  });
+  publish();
+  double weight_then = 0;
+  scheduler_.RunAfter(0ns, [&] { weight_then = weight; });
+  Run();
+  EXPECT_EQ(weight_then, 2) << "after the first callback";
+  EXPECT_EQ(weight, 100);
+}
+
 TEST_F(WatchHubTest, AnIdleWatchPlansNothing) {
   const auto watch = hub_.Watch("s", Record());
   EXPECT_EQ(scheduler_.pending(), 0u);

@@ -55,10 +55,15 @@ struct WatchHub::State {
       entry->queued = true;
       queue.push_back(entry);
     }
-    if (delivering || ended) return;
+    if (!delivering) Plan(self);
+  }
+
+  void Plan(const std::shared_ptr<State>& self)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (ended) return;
     delivering = true;
     task = scheduler.RunAfter(Clock::Duration::zero(),
-                              [self] { self->Deliver(); });
+                              [self] { self->Deliver(self); });
   }
 
   void Replace(const std::shared_ptr<State>& self, Topic& topic,
@@ -68,17 +73,20 @@ struct WatchHub::State {
     for (const auto& entry : topic.entries) Enqueue(self, entry);
   }
 
-  void Deliver() {
+  // One round: what is published meanwhile waits until the scheduler's other
+  // tasks have had their turn.
+  void Deliver(const std::shared_ptr<State>& self) {
     mutex.Lock();
-    while (!queue.empty() && !ended) {
-      const std::shared_ptr<Entry> entry = std::move(queue.front());
-      queue.pop_front();
+    std::deque<std::shared_ptr<Entry>> round;
+    round.swap(queue);
+    for (const std::shared_ptr<Entry>& entry : round) {
+      if (ended) break;
       entry->queued = false;
       if (entry->topic == nullptr) continue;
       // Held until the call returns, whatever is published meanwhile.
       const std::shared_ptr<const Published> fresh = entry->topic->last;
       if (fresh == nullptr || fresh == entry->delivered) continue;
-      const std::shared_ptr<const Published> before =
+      std::shared_ptr<const Published> before =
           std::exchange(entry->delivered, fresh);
       running = entry.get();
       running_on = std::this_thread::get_id();
@@ -87,11 +95,13 @@ struct WatchHub::State {
       if (before == nullptr || !SameSet(before->set, fresh->set)) {
         Call(*entry, *fresh);
       }
+      before.reset();  // perhaps ten thousand instances: not under the lock
       mutex.Lock();
       running = nullptr;
       done.NotifyAll();
     }
     delivering = false;
+    if (!queue.empty()) Plan(self);
     mutex.Unlock();
   }
 
