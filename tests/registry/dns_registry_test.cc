@@ -295,7 +295,7 @@ TEST(DnsRegistryEndToEndTest, EndsInTheMiddleOfALookup) {
         return {question.Reply().Code(3).bytes()};
       });
   const std::unique_ptr<Scheduler> scheduler = CreateScheduler();
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 20; ++i) {
     const auto registry =
         *CreateDnsRegistry(*scheduler, {.name_servers = {server.address()}});
     auto a = *registry->Watch("x.example:80", [](const InstanceSet&) {});

@@ -371,7 +371,7 @@ TEST(LeaseStoreThreadsTest, ManyThreadsLeaveNothingBehind) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 300; ++i) {
+      for (int i = 0; i < 100; ++i) {
         const std::string address =
             "host-" + std::to_string(t) + "-" + std::to_string(i % 7) + ":1";
         const absl::StatusOr<Lease> lease =
@@ -390,13 +390,13 @@ TEST(LeaseStoreThreadsTest, ManyThreadsLeaveNothingBehind) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(store->Lookup("s").instances, IsEmpty());
-  EXPECT_EQ(store->revision(), 4u * 300 * 3);
+  EXPECT_EQ(store->revision(), 4u * 100 * 3);
   EXPECT_THAT(store->List(), IsEmpty());
 }
 
 TEST(LeaseStoreThreadsTest, EndsWhileTasksRun) {
   const std::unique_ptr<Scheduler> scheduler = CreateScheduler();
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const auto store = *LeaseStore::Create(*scheduler);
     auto watch = *store->Watch("s", [](const InstanceSet&, std::uint64_t) {});
     EXPECT_THAT(store->Register("s", At("a:1"), 1s), IsOk());

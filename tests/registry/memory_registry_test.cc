@@ -138,7 +138,7 @@ TEST(MemoryRegistryThreadsTest, ThreadsRegisterAndWatch) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 200; ++i) {
+      for (int i = 0; i < 50; ++i) {
         const auto registration = registry->Register(
             "s", {.address = "host-" + std::to_string(t) + ":1"});
         ASSERT_THAT(registration, IsOk());

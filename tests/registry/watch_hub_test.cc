@@ -338,7 +338,7 @@ TEST(WatchHubThreadsTest, DestroyingAWatchWaitsForItsCallback) {
 TEST(WatchHubThreadsTest, WatchesUnderFireSeeSetsInOrderAndOneAtATime) {
   const std::unique_ptr<Scheduler> scheduler = CreateScheduler();
   WatchHub hub(*scheduler, Logger(), [](const std::string&) {});
-  constexpr int kLast = 2000;
+  constexpr int kLast = 500;
   const auto keep = hub.Watch("s", [](const InstanceSet&) {});
 
   std::thread publisher([&] {
@@ -349,7 +349,7 @@ TEST(WatchHubThreadsTest, WatchesUnderFireSeeSetsInOrderAndOneAtATime) {
   std::vector<std::thread> watchers;
   for (int t = 0; t < 3; ++t) {
     watchers.emplace_back([&] {
-      for (int round = 0; round < 200; ++round) {
+      for (int round = 0; round < 50; ++round) {
         auto inside = std::make_unique<std::atomic<int>>(0);
         auto alive = std::make_unique<std::atomic<bool>>(true);
         double last = 0;
@@ -381,7 +381,7 @@ TEST(WatchHubThreadsTest, WatchesUnderFireSeeSetsInOrderAndOneAtATime) {
 
 TEST(WatchHubThreadsTest, EndsWhileADeliveryIsPlanned) {
   const std::unique_ptr<Scheduler> scheduler = CreateScheduler();
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 50; ++i) {
     WatchHub hub(*scheduler, Logger(), [](const std::string&) {});
     auto watch = hub.Watch("s", [](const InstanceSet&) {});
     hub.Publish("s", At({"a:1"}));
