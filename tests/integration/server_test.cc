@@ -400,7 +400,8 @@ TEST_F(ServerTest, ChannelzTellsOfTheServer) {
   ASSERT_THAT(server->Start(), IsOk());
   EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
   char* const json = grpc_channelz_get_servers(0);
-  EXPECT_THAT(std::string(json), HasSubstr("callsSucceeded"));
+  // Its end may be counted after the client has heard of it.
+  EXPECT_THAT(std::string(json), HasSubstr("callsStarted"));
   gpr_free(json);
 }
 
