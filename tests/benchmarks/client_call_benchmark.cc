@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -286,7 +286,106 @@ void Measure(const Options& options, const std::string& title, const Run& run,
   }
 }
 
+// Tells one watcher what it is told itself.
+class GivenRegistry : public Registry {
+ public:
+  absl::StatusOr<std::unique_ptr<Registration>> Register(
+      std::string /*service*/, Instance /*instance*/,
+      RegistrationOptions /*options*/) override {
+    return absl::UnimplementedError("given");
+  }
+  absl::StatusOr<std::unique_ptr<InstanceWatch>> Watch(
+      std::string /*service*/, OnChange on_change) override {
+    on_change_ = std::move(on_change);
+    return std::make_unique<InstanceWatch>();
+  }
+  void Tell(const InstanceSet& set) { on_change_(set); }
+
+ private:
+  OnChange on_change_;
+};
+
+// Ten thousand instances, a tenth of which are others each time.
+void MeasureUpdates(const Options& options, Report& report) {
+  constexpr int kInstances = 10'000;
+  const auto registry = std::make_shared<GivenRegistry>();
+  const auto manager = *ClientManager::Create({.registry = registry});
+  const auto client = *manager->Get<BenchService>("bench");
+  std::vector<double> took;
+  for (int round = 0; round <= options.rounds; ++round) {
+    InstanceSet set;
+    for (int i = 0; i < kInstances; ++i) {
+      const int number = i + (i % 10 == 0 ? round * kInstances : 0);
+      set.instances.push_back(
+          {.address = "127.0.0.1:1", .zone = std::to_string(number % 3)});
+      // Nobody is there; what counts is how many there are.
+      set.instances.back().address = "127." +
+                                     std::to_string(number / 65536 % 256) +
+                                     "." + std::to_string(number / 256 % 256) +
+                                     "." + std::to_string(number % 256) + ":1";
+    }
+    std::sort(set.instances.begin(), set.instances.end(),
+              [](const Instance& a, const Instance& b) {
+                return a.address < b.address;
+              });
+    const auto begun = std::chrono::steady_clock::now();
+    registry->Tell(set);
+    took.push_back(std::chrono::duration<double, std::milli>(
+                       std::chrono::steady_clock::now() - begun)
+                       .count());
+  }
+  report.Judge("a watch update of 10,000 instances takes", Summarise(took),
+               "ms", Report::Bound::kAtMost, 50);
+}
+
+// How often threads of this process went to sleep, and so were woken.
+std::uint64_t WakeUps() {
+  std::uint64_t sum = 0;
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      constexpr std::string_view kKey = "voluntary_ctxt_switches:";
+      if (line.starts_with(kKey)) {
+        sum += std::strtoull(line.c_str() + kKey.size(), nullptr, 10);
+      }
+    }
+  }
+  return sum;
+}
+
+// A client that is connected and not used, over a stub that is.
+void MeasureIdle(Report& report) {
+  const auto per_second = [] {
+    constexpr auto kTime = std::chrono::seconds(10);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    const std::uint64_t before = WakeUps();
+    std::this_thread::sleep_for(kTime);
+    // One of them is this thread's own.
+    return static_cast<double>(WakeUps() - before - 1) /
+           static_cast<double>(kTime.count());
+  };
+  char folder[] = "/tmp/grpccommon_client_benchmark_XXXXXX";
+  if (mkdtemp(folder) == nullptr) Fail("cannot make a folder");
+  {
+    ServerProcess server(kBare, folder);
+    StubCaller stub(server.address());
+    if (!stub.Call(Request())) Fail("a call failed");
+    const double with_stub = per_second();
+    ClientCaller client({server.address()});
+    if (!client.Call(Request())) Fail("a call failed");
+    const double more = per_second() - with_stub;
+    report.Note("wake-ups a second of an idle stub", with_stub, "");
+    report.Judge("an idle client wakes up more often than a stub, a second",
+                 {more, more, more}, "", Report::Bound::kAtMost, 0.2);
+  }
+  std::filesystem::remove_all(folder);
+}
+
 void RunAll(const Options& options, Report& report, std::ostream& out) {
+  // First, for the callback API's threads stay.
+  MeasureIdle(report);
+  MeasureUpdates(options, report);
   char folder[] = "/tmp/grpccommon_client_benchmark_XXXXXX";
   if (mkdtemp(folder) == nullptr) Fail("cannot make a folder");
   {
