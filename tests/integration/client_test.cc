@@ -173,6 +173,51 @@ TEST_F(ClientTest, ABlockingCallCanBeCancelled) {
   EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kCancelled));
 }
 
+// gRPC's own threads must not be the last to let go of a channel.
+TEST_F(ClientTest, MayEndAsSoonAsTheLastCallHasCalledBack) {
+  TestServer server(Style::kCallback, false);
+  Register(AddressOf(server));
+  for (int round = 0; round < 300; ++round) {
+    const auto client = Connect();
+    std::promise<void> ended;
+    std::atomic<int> running{8};
+    for (int i = 0; i < 8; ++i) {
+      client->CallAsync(
+          &EchoService::Stub::Unary, Hello(), {},
+          [&running, &ended](const absl::StatusOr<EchoResponse>& response) {
+            EXPECT_TRUE(response.ok()) << response.status();
+            if (--running == 0) ended.set_value();
+          });
+    }
+    ended.get_future().wait();
+    manager_.reset();
+  }
+}
+
+TEST_F(ClientTest, AnInstanceMayGoWhileCallsEndThere) {
+  TestServer server(Style::kCallback, false);
+  TestServer other(Style::kCallback, false);
+  Register(AddressOf(other));
+  const auto client = Connect();
+  ASSERT_TRUE(client->Call(&EchoService::Stub::Unary, Hello()).ok());
+  std::atomic<int> running{0};
+  for (int round = 0; round < 100; ++round) {
+    Register(AddressOf(server));
+    for (int i = 0; i < 50; ++i) {
+      ++running;
+      client->CallAsync(
+          &EchoService::Stub::Unary, Hello(), {},
+          [&running](const absl::StatusOr<EchoResponse>& response) {
+            EXPECT_TRUE(response.ok()) << response.status();
+            --running;
+          });
+    }
+    registrations_.pop_back();
+    while (running > 100) std::this_thread::yield();
+  }
+  while (running > 0) std::this_thread::yield();
+}
+
 TEST_F(ClientTest, ShutdownCancelsWhatDoesNotEnd) {
   TestServer server(Style::kSync, false);
   std::promise<void> entered;

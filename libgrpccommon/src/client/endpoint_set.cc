@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <iterator>
 #include <limits>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +17,11 @@
 
 namespace grpccommon::internal {
 namespace {
+
+// How often endpoints that are out of use are looked at, while there are any.
+constexpr Clock::Duration kSweepInterval = std::chrono::milliseconds(200);
+// How long calls may take to let go of their endpoint after their end.
+constexpr auto kMostLettingGo = std::chrono::seconds(5);
 
 std::string_view EjectionEventName(EjectionEvent event) {
   switch (event) {
@@ -70,6 +78,7 @@ EndpointSet::EndpointSet(std::string service, const DiscoveryOptions& options,
     : service_(std::move(service)),
       options_(options),
       context_(std::move(context)),
+      secure_(channels->secure()),
       channels_(std::move(channels)) {}
 
 EndpointSet::~EndpointSet() { Shutdown(); }
@@ -134,6 +143,29 @@ void EndpointSet::Shutdown() {
   Unwatch(endpoints);
   if (outliers_ != nullptr) outliers_->Update({}, context_.clock.Now());
   Publish();
+
+  std::vector<std::shared_ptr<ClientEndpoint>> retired;
+  Scheduler::TaskId sweep = 0;
+  {
+    const MutexLock lock(mutex_);
+    retired.swap(retired_);
+    sweep = std::exchange(sweep_, 0);
+  }
+  if (sweep != 0) context_.scheduler.Cancel(sweep);
+  for (auto& [address, endpoint] : endpoints) {
+    retired.push_back(std::move(endpoint));
+  }
+  endpoints.clear();
+  // A call that has just ended may still be about to let go.
+  const auto give_up = std::chrono::steady_clock::now() + kMostLettingGo;
+  for (std::shared_ptr<ClientEndpoint>& endpoint : retired) {
+    while (endpoint.use_count() > 1 &&
+           std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    endpoint.reset();
+  }
+  channels_.reset();
 }
 
 EndpointSet::Pick EndpointSet::TryPick(PickContext context) {
@@ -301,11 +333,13 @@ void EndpointSet::OnInstances(const InstanceSet& set) {
   Publish();
   // Calls on the way to an instance that is gone keep its connections.
   Unwatch(old);
-  if (context_.breakers == nullptr) return;
-  for (const auto& [address, endpoint] : old) {
-    const MutexLock lock(mutex_);
-    if (!endpoints_.contains(address)) context_.breakers->Remove(address);
+  if (context_.breakers != nullptr) {
+    for (const auto& [address, endpoint] : old) {
+      const MutexLock lock(mutex_);
+      if (!endpoints_.contains(address)) context_.breakers->Remove(address);
+    }
   }
+  Retire(std::move(old));
 }
 
 std::shared_ptr<ClientEndpoint> EndpointSet::Connect(const Instance& instance) {
@@ -441,6 +475,32 @@ void EndpointSet::Unwatch(const Endpoints& endpoints) {
     }
     endpoint->health_.reset();
   }
+}
+
+void EndpointSet::Retire(Endpoints endpoints) {
+  if (endpoints.empty()) return;
+  const MutexLock lock(mutex_);
+  for (auto& [address, endpoint] : endpoints) {
+    retired_.push_back(std::move(endpoint));
+  }
+  if (shut_down_ || sweep_ != 0) return;
+  sweep_ = context_.scheduler.RunAfter(kSweepInterval, [this] { Sweep(); });
+}
+
+// On the scheduler's thread, which is none of gRPC's.
+void EndpointSet::Sweep() {
+  std::vector<std::shared_ptr<ClientEndpoint>> free;
+  const MutexLock lock(mutex_);
+  const auto unused = std::partition(
+      retired_.begin(), retired_.end(),
+      [](const auto& endpoint) { return endpoint.use_count() > 1; });
+  free.assign(std::make_move_iterator(unused),
+              std::make_move_iterator(retired_.end()));
+  retired_.erase(unused, retired_.end());
+  sweep_ =
+      retired_.empty() || shut_down_
+          ? 0
+          : context_.scheduler.RunAfter(kSweepInterval, [this] { Sweep(); });
 }
 
 void EndpointSet::Describe(ServiceStats& stats) const {

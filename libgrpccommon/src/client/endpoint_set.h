@@ -32,6 +32,10 @@
 namespace grpccommon::internal {
 
 /// An instance with the connections to it.
+///
+/// gRPC 1.51 crashes if a channel is destroyed on one of its own threads, on
+/// which callback calls end. So the set drops the last reference to an
+/// endpoint, and an endpoint that to its channels; see EndpointSet::Retire.
 class ClientEndpoint : public Endpoint {
  public:
   ClientEndpoint(EndpointOptions options, Instance instance);
@@ -117,7 +121,7 @@ class EndpointSet {
                    Clock::TimePoint now);
 
   /// Whether its connections are encrypted.
-  bool secure() const { return channels_->secure(); }
+  bool secure() const { return secure_; }
 
   /// Fills in what a set knows.
   void Describe(ServiceStats& stats) const;
@@ -144,6 +148,9 @@ class EndpointSet {
   // Hands the balancer what may be picked now, and wakes who waits.
   void Publish();
   std::vector<std::shared_ptr<Endpoint>> FindUsable();
+  // Keeps endpoints that are out of use until no call has them any more.
+  void Retire(Endpoints endpoints);
+  void Sweep();
   static bool AnyReady(const ClientEndpoint& endpoint);
   void Unwatch(const Endpoints& endpoints);
   void OnWaitOver(std::uint64_t id);
@@ -152,8 +159,9 @@ class EndpointSet {
   const std::string service_;
   const DiscoveryOptions options_;
   const EndpointSetContext context_;
-  // Outlives every channel: calls keep the set.
-  const std::unique_ptr<ChannelFactory> channels_;
+  const bool secure_;
+  // Outlives every channel. Goes with Shutdown, for it uses the scheduler.
+  std::unique_ptr<ChannelFactory> channels_;
   std::unique_ptr<Balancer> balancer_;
   std::unique_ptr<OutlierDetector> outliers_;
   std::unique_ptr<InstanceWatch> watch_;
@@ -166,6 +174,8 @@ class EndpointSet {
   bool known_ ABSL_GUARDED_BY(mutex_) = false;
   std::size_t instances_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status registry_status_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<ClientEndpoint>> retired_ ABSL_GUARDED_BY(mutex_);
+  Scheduler::TaskId sweep_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t usable_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t last_waiter_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
