@@ -176,6 +176,17 @@ TEST_F(AccessLogTest, ACancelledCallIsMarked) {
   EXPECT_EQ(Line()["level"], "info");
 }
 
+TEST_F(AccessLogTest, ARefusedCallIsNotMarkedAsCancelled) {
+  Create();
+  Register(get_);
+  const Refuser refuser;
+  const auto call = Call(get_);
+  call->SetRefusedBy(&refuser);
+  call->Cancel();
+  Finish(*call, grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "m"));
+  EXPECT_FALSE(Line().contains("cancelled"));
+}
+
 TEST_F(AccessLogTest, AMalformedAttemptCountMeansTheFirstAttempt) {
   Create();
   Register(get_);

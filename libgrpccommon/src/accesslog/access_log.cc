@@ -245,8 +245,10 @@ void AccessLog::AddOutcome(const ServerCall& call, const MethodState& method,
   }
   if (!status.ok()) {
     fields.Text<"error">(Cut(status.error_message()));
-    // A cancelled call never ends in OK.
-    if (call.cancelled()) fields.Rendered(",\"cancelled\":true");
+    // A cancelled call never ends in OK. Of a refused one it says nothing, and
+    // to ask takes a lock.
+    if (call.refused_by() == nullptr && call.cancelled())
+      fields.Rendered(",\"cancelled\":true");
   }
   if (!call.exception().empty()) {
     fields.Text<"exception">(Cut(call.exception()));
