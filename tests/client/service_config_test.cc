@@ -48,8 +48,9 @@ TEST_F(ServiceConfigTest, IsValidForGrpc) {
   EXPECT_EQ(grpc::experimental::ValidateServiceConfigJSON(text_), "");
 }
 
-TEST_F(ServiceConfigTest, HasTheContractsTimeout) {
-  EXPECT_EQ(Of("Timed")["timeout"], "1.000500000s");
+TEST_F(ServiceConfigTest, HasTheContractsTimeoutWithRoomForGrpcsError) {
+  // 1.0005 s, in whole milliseconds.
+  EXPECT_EQ(Of("Timed")["timeout"], "3.001000000s");
   EXPECT_FALSE(Of("Timed").contains("retryPolicy"));
 }
 

@@ -26,6 +26,7 @@
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpccommon/testing/status_matchers.h"
 #include "grpcpp/generic/generic_stub.h"
+#include "guarded/v1/guarded_service.grpc.pb.h"
 #include "support/echo_services.h"
 #include "support/test_server.h"
 
@@ -829,6 +830,89 @@ TEST_F(ChannelWireTest, AClientShowsItsCertificate) {
   const auto without =
       *CreateChannel(address, {.tls = ChannelTlsOptions{.ca_file = ca}});
   EXPECT_THAT(Try(without), StatusIs(grpc::StatusCode::UNAVAILABLE));
+}
+
+// Fails as often as a test wants, and is slow where its contract has a timeout.
+class Troubled : public guarded::v1::GuardedService::Service {
+ public:
+  grpc::Status Retried(grpc::ServerContext* context,
+                       const guarded::v1::RetriedRequest*,
+                       guarded::v1::RetriedResponse*) override {
+    ++calls;
+    const auto agent = context->client_metadata().find("user-agent");
+    user_agent.assign(agent->second.data(), agent->second.size());
+    return failures-- > 0 ? Failure() : grpc::Status::OK;
+  }
+  grpc::Status Known(grpc::ServerContext*, const guarded::v1::KnownRequest*,
+                     guarded::v1::KnownResponse*) override {
+    ++calls;
+    return Failure();
+  }
+  grpc::Status Bounded(grpc::ServerContext*, const guarded::v1::BoundedRequest*,
+                       guarded::v1::BoundedResponse*) override {
+    if (block) go_on.get_future().wait_for(std::chrono::seconds(20));
+    return grpc::Status::OK;
+  }
+  static grpc::Status Failure() {
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "not now");
+  }
+
+  std::atomic<int> calls{0};
+  std::atomic<int> failures{0};
+  std::atomic<bool> block{false};
+  std::promise<void> go_on;
+  std::string user_agent;
+};
+
+class ChannelContractTest : public ::testing::Test {
+ protected:
+  ChannelContractTest() {
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    stub_ = guarded::v1::GuardedService::NewStub(*CreateChannel(
+        "127.0.0.1:" + std::to_string(port),
+        {.user_agent = "orders/1.4",
+         .services = {guarded::v1::GuardedService::service_full_name()}}));
+  }
+  Troubled service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<guarded::v1::GuardedService::Stub> stub_;
+  grpc::ClientContext context_;
+};
+
+TEST_F(ChannelContractTest, AnIdempotentMethodIsRetriedAsItsContractSays) {
+  service_.failures = 2;
+  guarded::v1::RetriedResponse response;
+  EXPECT_THAT(stub_->Retried(&context_, {}, &response), IsOk());
+  EXPECT_EQ(service_.calls, 3);
+  service_.failures = 3;
+  grpc::ClientContext again;
+  EXPECT_THAT(stub_->Retried(&again, {}, &response),
+              StatusIs(grpc::StatusCode::UNAVAILABLE));
+  EXPECT_EQ(service_.calls, 6);
+  EXPECT_THAT(service_.user_agent,
+              ::testing::StartsWith("orders/1.4 grpc-c++"));
+}
+
+TEST_F(ChannelContractTest, AnotherMethodIsSentOnce) {
+  guarded::v1::KnownResponse response;
+  EXPECT_THAT(stub_->Known(&context_, {}, &response),
+              StatusIs(grpc::StatusCode::UNAVAILABLE));
+  EXPECT_EQ(service_.calls, 1);
+}
+
+TEST_F(ChannelContractTest, TheContractsTimeoutBoundsACallWithoutADeadline) {
+  guarded::v1::BoundedResponse response;
+  EXPECT_THAT(stub_->Bounded(&context_, {}, &response), IsOk());
+  service_.block = true;
+  grpc::ClientContext late;
+  EXPECT_THAT(stub_->Bounded(&late, {}, &response),
+              StatusIs(grpc::StatusCode::DEADLINE_EXCEEDED));
+  service_.go_on.set_value();
 }
 
 TEST_F(ChannelWireTest, AMessageThatIsTooLargeIsRefusedHere) {

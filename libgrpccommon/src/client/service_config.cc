@@ -21,8 +21,15 @@ using nlohmann::json;
 // gRPC would clamp a larger number and log it for each channel.
 constexpr int kMaxGrpcAttempts = 5;
 
-// protobuf's JSON form of a Duration.
-std::string DurationText(std::chrono::nanoseconds duration) {
+// gRPC ends a call by up to two seconds earlier than a config's timeout says
+// (grpc/grpc #34547, #40633), a short one at once.
+constexpr std::chrono::seconds kTimeoutSlack(2);
+
+// protobuf's JSON form of a Duration. Whole milliseconds, rounded up: gRPC cuts
+// the rest off, and refuses a whole config for a backoff of zero.
+std::string DurationText(std::chrono::nanoseconds exact) {
+  const std::chrono::nanoseconds duration =
+      std::chrono::ceil<std::chrono::milliseconds>(exact);
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(duration);
   std::array<char, 40> text;
@@ -65,7 +72,7 @@ absl::StatusOr<std::string> ServiceConfigFor(
       if (!contract.ok()) return contract.status();
       json entry;
       if (contract->timeout.has_value()) {
-        entry["timeout"] = DurationText(*contract->timeout);
+        entry["timeout"] = DurationText(*contract->timeout + kTimeoutSlack);
       }
       if (contract->idempotency != Idempotency::kUnknown) {
         absl::StatusOr<json> retry = RetryConfig(*contract);

@@ -20,6 +20,11 @@ namespace grpccommon {
 /// backoff, and knows no timeout for an attempt. All channels to a server stop
 /// retrying while more than about one call in ten fails.
 ///
+/// A timeout is two seconds longer here than in the contract, since gRPC may
+/// count it from two seconds before the call: it bounds what nobody else does.
+/// Whoever wants to know sooner sets a deadline; the server keeps to the
+/// contract's.
+///
 /// For channels of stock stubs; Client has its own and better retries.
 /// Errors: kInvalidArgument for a contract out of range, as CompilePolicy.
 GRPCCOMMON_EXPORT absl::StatusOr<std::string> ServiceConfigFor(
