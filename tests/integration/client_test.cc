@@ -14,6 +14,7 @@
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/call/cancellation.h"
 #include "grpccommon/client/client_manager.h"
+#include "grpccommon/metrics/metrics_registry.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/status_matchers.h"
@@ -171,6 +172,85 @@ TEST_F(ClientTest, ABlockingCallCanBeCancelled) {
                                      {.cancellation = &cancellation});
   canceller.join();
   EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(ClientTest, ExposesItsEndpointsAndBreakers) {
+  TestServer server(Style::kCallback, false);
+  Register(AddressOf(server));
+  MetricsRegistry metrics;
+  manager_ =
+      *ClientManager::Create({.registry = registry_, .metrics = &metrics});
+  const auto client = *manager_->Get<EchoService>("echo");
+  ASSERT_TRUE(client->Call(&EchoService::Stub::Unary, Hello()).ok());
+  const auto breaker =
+      manager_->FindBreaker("echo", "/echo.v1.EchoService/Unary");
+  ASSERT_NE(breaker, nullptr);
+  breaker->ForceOpen();
+  EXPECT_EQ(ReasonOf(client->Call(&EchoService::Stub::Unary, Hello()).status()),
+            "CIRCUIT_OPEN");
+  const std::string text = metrics.Expose();
+  for (const char* line :
+       {"grpccommon_client_endpoints{target=\"echo\",state=\"ready\"} 1",
+        "grpccommon_client_endpoints{target=\"echo\",state=\"ejected\"} 0",
+        "grpccommon_client_breaker_rejection_ratio{target=\"echo\","
+        "breaker=\"/echo.v1.EchoService/Unary\"} 1",
+        "grpc_client_handled_total"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr(line));
+  }
+  manager_.reset();
+  EXPECT_THAT(
+      metrics.Expose(),
+      ::testing::Not(::testing::HasSubstr("grpccommon_client_endpoints{")));
+}
+
+TEST_F(ClientTest, RefusesWhatCannotBe) {
+  EXPECT_FALSE(ClientManager::Create({}).ok());
+  const auto error_of = [this](const std::function<void(ClientOptions&)>& set) {
+    ClientManagerOptions options{.registry = registry_};
+    set(options.defaults);
+    auto manager = ClientManager::Create(std::move(options));
+    return manager.ok() ? (*manager)->Get<EchoService>("echo").status()
+                        : manager.status();
+  };
+  const struct {
+    const char* names;
+    std::function<void(ClientOptions&)> set;
+  } cases[] = {
+      {"max_attempts", [](auto& o) { o.retry.max_attempts = 11; }},
+      {"default_timeout", [](auto& o) { o.deadline.default_timeout = 0s; }},
+      {"connections_per_endpoint",
+       [](auto& o) { o.discovery.connections_per_endpoint = 0; }},
+      {"max_endpoints", [](auto& o) { o.discovery.max_endpoints = 0; }},
+      {"max_wait", [](auto& o) { o.discovery.max_wait = -1s; }},
+      {"interval", [](auto& o) { o.discovery.ejection->interval = 0s; }},
+      {"failure_rate",
+       [](auto& o) {
+         o.breaker->breaker = SlidingWindowBreakerOptions{.failure_rate = 2};
+       }},
+      {"max_in_flight",
+       [](auto& o) { o.bulkhead = BulkheadOptions{.max_in_flight = 0}; }},
+      {"retry_share",
+       [](auto& o) { o.retry_limit = RetryBudgetOptions{.retry_share = -1}; }},
+      {"max_tokens",
+       [](auto& o) { o.retry_limit = RetryThrottleOptions{.max_tokens = 0}; }},
+      {"idempotent",
+       [](auto& o) {
+         o.methods.push_back({.hedging = HedgingPolicy{.delay = 1ms}});
+       }},
+  };
+  for (const auto& wrong : cases) {
+    const absl::Status status = error_of(wrong.set);
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr(wrong.names));
+  }
+  manager_ = *ClientManager::Create({.registry = registry_});
+  EXPECT_THAT(manager_->Get<EchoService>("no such/name").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  const auto client = *manager_->Get<EchoService>("echo");
+  EXPECT_THAT(client->Call(&EchoService::Stub::Unary, Hello(), {.timeout = 0s})
+                  .status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 // gRPC's own threads must not be the last to let go of a channel.

@@ -11,6 +11,7 @@
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/base/uuid.h"
 #include "grpccommon/metrics/client_metrics_interceptor.h"
+#include "grpccommon/metrics/metrics_registry.h"
 #include "grpccommon/retry/throttle.h"
 #include "grpccommon/tracing/client_tracing_interceptor.h"
 
@@ -75,6 +76,8 @@ struct ClientManager::Impl {
   // By the gRPC service and the name that it is looked up by.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<ServiceClient>>
       clients ABSL_GUARDED_BY(mutex);
+  // Read the rest, so they go first.
+  std::vector<MetricRegistration> gauges;
 };
 
 ClientManager::ClientManager(std::unique_ptr<Impl> impl)
@@ -109,7 +112,56 @@ absl::StatusOr<std::unique_ptr<ClientManager>> ClientManager::Create(
   for (const auto& interceptor : impl->options.interceptors) {
     impl->interceptors.push_back(interceptor);
   }
-  return std::unique_ptr<ClientManager>(new ClientManager(std::move(impl)));
+  std::unique_ptr<ClientManager> manager(new ClientManager(std::move(impl)));
+  if (absl::Status exposed = manager->Expose(); !exposed.ok()) return exposed;
+  return manager;
+}
+
+absl::Status ClientManager::Expose() {
+  if (impl_->options.metrics == nullptr) return absl::OkStatus();
+  absl::Status status;
+  const auto gauge = [&](std::string name, std::string help, std::string label,
+                         auto sample) {
+    absl::StatusOr<MetricRegistration> registration =
+        impl_->options.metrics->AddCallbackGauge(
+            std::move(name), std::move(help), {"target", std::move(label)},
+            [this, sample] {
+              std::vector<MetricSample> samples;
+              for (const ServiceStats& stats : Stats()) sample(stats, samples);
+              return samples;
+            });
+    if (registration.ok()) {
+      impl_->gauges.push_back(*std::move(registration));
+    } else {
+      status.Update(registration.status());
+    }
+  };
+  gauge(
+      "grpccommon_client_endpoints",
+      "Endpoints of a service by what keeps calls from them.", "state",
+      [](const ServiceStats& stats, std::vector<MetricSample>& samples) {
+        std::map<std::string, double> counts = {
+            {"ready", 0}, {"unreachable", 0}, {"unhealthy", 0}, {"ejected", 0}};
+        for (const EndpointStats& endpoint : stats.endpoints) {
+          ++counts[!endpoint.healthy     ? "unhealthy"
+                   : !endpoint.connected ? "unreachable"
+                   : endpoint.ejected    ? "ejected"
+                                         : "ready"];
+        }
+        for (const auto& [state, count] : counts) {
+          samples.push_back({{stats.service, state}, count});
+        }
+      });
+  gauge("grpccommon_client_breaker_rejection_ratio",
+        "Share of the calls that a circuit breaker would refuse now.",
+        "breaker",
+        [](const ServiceStats& stats, std::vector<MetricSample>& samples) {
+          for (const auto& [key, breaker] : stats.breakers) {
+            samples.push_back(
+                {{stats.service, key}, breaker.rejection_probability});
+          }
+        });
+  return status;
 }
 
 absl::StatusOr<std::shared_ptr<ServiceResources>>

@@ -114,6 +114,7 @@ class GRPCCOMMON_EXPORT ClientManager {
  private:
   struct Impl;
   explicit ClientManager(std::unique_ptr<Impl> impl);
+  absl::Status Expose();
   absl::StatusOr<std::shared_ptr<internal::ClientCore>> GetCore(
       const char* grpc_service, std::string service);
   std::unique_ptr<Impl> impl_;
