@@ -174,6 +174,131 @@ TEST_F(ClientTest, ABlockingCallCanBeCancelled) {
   EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kCancelled));
 }
 
+// Refuses as many calls as it is told to, before any handler.
+class RefuseFirst : public ServerInterceptor {
+ public:
+  explicit RefuseFirst(int calls) : left_(calls) {}
+  std::string_view name() const override { return "refuse_first"; }
+  Stage stage() const override { return Stage::kProtect; }
+  absl::Status OnStart(ServerCall& /*call*/) override {
+    return left_.fetch_sub(1) > 0 ? absl::UnavailableError("not now")
+                                  : absl::OkStatus();
+  }
+
+ private:
+  std::atomic<int> left_;
+};
+
+TEST_F(ClientTest, TriesAgainWhatNoHandlerSawEvenIfItIsNotIdempotent) {
+  TestServer server(Style::kCallback, false, [](Server& s) {
+    s.Use(std::make_shared<RefuseFirst>(1),
+          Selector::Service("echo.v1.EchoService"));
+  });
+  Register(AddressOf(server));
+  manager_ = *ClientManager::Create({.registry = registry_});
+  const auto client = *manager_->Get<EchoService>("echo");
+  CallInfo info;
+  const auto response =
+      client->Call(&EchoService::Stub::Unary, Hello(), {.info = &info});
+  EXPECT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(info.attempts, 2);
+  EXPECT_EQ(server.probe().entered, 1);
+}
+
+TEST_F(ClientTest, DoesNotTryAgainWhatAHandlerMayHaveDone) {
+  TestServer server(Style::kSync, false);
+  server.probe().on_enter = [](grpc::ServerContextBase& context) {
+    // Ends as UNAVAILABLE for the caller, and the handler has run.
+    context.TryCancel();
+  };
+  Register(AddressOf(server));
+  manager_ = *ClientManager::Create({.registry = registry_});
+  const auto client = *manager_->Get<EchoService>("echo");
+  CallInfo info;
+  EXPECT_FALSE(
+      client->Call(&EchoService::Stub::Unary, Hello(), {.info = &info}).ok());
+  EXPECT_EQ(info.attempts, 1);
+  EXPECT_EQ(server.probe().entered, 1);
+}
+
+TEST_F(ClientTest, AnswersForAServiceThatFails) {
+  ClientOptions options;
+  options.discovery.max_wait = 1ms;
+  const auto client = Connect(options);
+  EchoResponse cached;
+  cached.set_text("from the cache");
+  EXPECT_EQ(client->CallOr(&EchoService::Stub::Unary, Hello(), cached).text(),
+            "from the cache");
+  const auto told = client->CallOr<EchoRequest, EchoResponse>(
+      &EchoService::Stub::Unary, Hello(),
+      [](const absl::Status& status) -> absl::StatusOr<EchoResponse> {
+        return absl::InternalError("because " + std::string(status.message()));
+      });
+  EXPECT_THAT(told.status(), StatusIs(absl::StatusCode::kInternal));
+}
+
+TEST_F(ClientTest, LeavesAnInstanceThatIsNotHealthy) {
+  TestServer good(Style::kCallback, false);
+  TestServer ill(Style::kCallback, false);
+  Register(AddressOf(good));
+  Register(AddressOf(ill));
+  ClientOptions options;
+  options.discovery.health_service = "echo.v1.EchoService";
+  const auto client = Connect(options);
+  const auto healthy = [this] {
+    int count = 0;
+    for (const EndpointStats& endpoint : manager_->Stats()[0].endpoints) {
+      if (endpoint.connected && endpoint.healthy) ++count;
+    }
+    return count;
+  };
+  while (healthy() < 2) std::this_thread::yield();
+  ill.server().health().Hold({"echo.v1.EchoService"});
+  while (healthy() > 1) std::this_thread::yield();
+  const int before = ill.probe().entered;
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(client->Call(&EchoService::Stub::Unary, Hello()).ok());
+  }
+  EXPECT_EQ(ill.probe().entered, before);
+  ill.server().health().Release({"echo.v1.EchoService"});
+  while (healthy() < 2) std::this_thread::yield();
+}
+
+TEST_F(ClientTest, AHedgeOvertakesACallThatHangs) {
+  TestServer quick(Style::kCallback, false);
+  TestServer stuck(Style::kSync, false);
+  stuck.probe().on_enter = [](grpc::ServerContextBase& context) {
+    while (!context.IsCancelled()) std::this_thread::yield();
+  };
+  Register(AddressOf(stuck));
+  Register(AddressOf(quick));
+  ClientOptions options;
+  options.discovery.balancer.kind = BalancerKind::kRoundRobin;
+  options.methods.push_back(
+      {.hedging = HedgingPolicy{.delay = 20ms, .max_extra = 1},
+       .idempotency = Idempotency::kIdempotent});
+  const auto client = Connect(options);
+  const auto connected = [this] {
+    int count = 0;
+    for (const EndpointStats& endpoint : manager_->Stats()[0].endpoints) {
+      if (endpoint.connected) ++count;
+    }
+    return count;
+  };
+  while (connected() < 2) std::this_thread::yield();
+  int hedged = 0;
+  for (int i = 0; i < 4; ++i) {
+    CallInfo info;
+    const auto response =
+        client->Call(&EchoService::Stub::Unary, Hello(), {.info = &info});
+    ASSERT_TRUE(response.ok()) << response.status();
+    EXPECT_EQ(response->text(), "hello");
+    EXPECT_EQ(info.endpoint, AddressOf(quick));
+    if (info.attempts == 2) ++hedged;
+  }
+  EXPECT_GE(hedged, 1);
+}
+
 TEST_F(ClientTest, ExposesItsEndpointsAndBreakers) {
   TestServer server(Style::kCallback, false);
   Register(AddressOf(server));
