@@ -33,6 +33,32 @@ TEST(DeadlineBudgetTest, TakesTheCallersWishThenTheContracts) {
               IsOkAndHolds(20s));
 }
 
+TEST(DeadlineBudgetTest, StreamsHaveADefaultOfTheirOwn) {
+  EXPECT_THAT(DeadlineBudget({.stream = true}), IsOkAndHolds(1h));
+  EXPECT_THAT(DeadlineBudget({.stream = true}, {.default_stream_timeout = 3h}),
+              IsOkAndHolds(3h));
+  EXPECT_THAT(DeadlineBudget({.contract_timeout = 2s, .stream = true}),
+              IsOkAndHolds(2s));
+  EXPECT_THAT(CheckOptions({.default_stream_timeout = 25h}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(DeadlineBudgetTest, AStreamIsUnboundedOnlyIfAskedForByName) {
+  EXPECT_THAT(DeadlineBudget({.stream = true, .unbounded = true}),
+              IsOkAndHolds(kUnbounded));
+  EXPECT_THAT(DeadlineBudget(
+                  {.contract_timeout = 2s, .stream = true, .unbounded = true}),
+              IsOkAndHolds(kUnbounded));
+  EXPECT_THAT(DeadlineBudget(
+                  {.parent_remaining = 10s, .stream = true, .unbounded = true}),
+              IsOkAndHolds(10s - 10ms));
+  EXPECT_THAT(DeadlineBudget({.unbounded = true}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(
+      DeadlineBudget({.timeout = 1s, .stream = true, .unbounded = true}),
+      StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST(DeadlineBudgetTest, KeepsATwentiethOfTheParentsTimeUpToTenMilliseconds) {
   EXPECT_THAT(DeadlineBudget({.parent_remaining = 100ms}), IsOkAndHolds(95ms));
   EXPECT_THAT(DeadlineBudget({.parent_remaining = 200ms}), IsOkAndHolds(190ms));

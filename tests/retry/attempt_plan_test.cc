@@ -110,6 +110,15 @@ TEST_F(AttemptPlanTest, ASuccessEndsTheCall) {
   EXPECT_EQ(allowance_.asked, 0);
 }
 
+TEST_F(AttemptPlanTest, WhatCannotBeSentAgainIsNot) {
+  AttemptPlan plan = Started();
+  ExpectFinished(End(plan, {.code = StatusCode::UNAVAILABLE,
+                            .certainly_not_processed = true,
+                            .repeatable = false}),
+                 plan, StopReason::kNotRepeatable);
+  EXPECT_EQ(allowance_.asked, 0);
+}
+
 TEST_F(AttemptPlanTest, AFailureIsRetriedAfterTheBackoff) {
   AttemptPlan plan = Started();
   ExpectWake(Fail(plan), 50ms);
@@ -437,13 +446,13 @@ TEST_F(AttemptPlanTest, ChecksThePolicyAsAWhole) {
 
 TEST(StopReasonNameTest, NamesEachReasonOnce) {
   std::set<std::string_view> names;
-  for (int reason = 0; reason <= static_cast<int>(StopReason::kBudget);
+  for (int reason = 0; reason <= static_cast<int>(StopReason::kNotRepeatable);
        ++reason) {
     names.insert(StopReasonName(static_cast<StopReason>(reason)));
   }
-  EXPECT_EQ(names, std::set<std::string_view>({"none", "fatal_code", "attempts",
-                                               "not_idempotent", "pushback",
-                                               "deadline", "budget"}));
+  EXPECT_EQ(names, std::set<std::string_view>(
+                       {"none", "fatal_code", "attempts", "not_idempotent",
+                        "pushback", "deadline", "budget", "not_repeatable"}));
 }
 
 TEST(ParseRetryPushbackTest, TakesMillisecondsAndNothingElse) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/blocking_unary_call.h"
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "client/message_traits.h"
@@ -11,29 +9,16 @@
 #include "grpcpp/impl/client_unary_call.h"
 
 namespace grpccommon::internal {
-namespace {
 
 using google::protobuf::MessageLite;
-
-// How soon a wait notices that the parent was cancelled, which tells nobody.
-constexpr Clock::Duration kParentCheck = std::chrono::milliseconds(10);
-
-grpc::Status Cancelled() {
-  return {grpc::StatusCode::CANCELLED, "the call was cancelled"};
-}
-
-}  // namespace
 
 BlockingUnaryCall::BlockingUnaryCall(ServiceClient& client,
                                      const ClientMethod& method,
                                      const CallOptions& options,
                                      const MessageLite& request)
-    : InFlight::Entry(client.resources().in_flight),
-      client_(client),
-      request_(request),
-      run_(client, method, options, &request) {}
+    : BlockingCall(client, method, options, &request), request_(request) {}
 
-BlockingUnaryCall::~BlockingUnaryCall() { Leave(); }
+BlockingUnaryCall::~BlockingUnaryCall() = default;
 
 grpc::Status BlockingUnaryCall::Run(MessageLite& response) {
   grpc::Status status;
@@ -43,11 +28,8 @@ grpc::Status BlockingUnaryCall::Run(MessageLite& response) {
     response.Clear();
     response.CheckTypeAndMergeFrom(*answer);
   } else {
-    if (run_.options().cancellation != nullptr) {
-      cancellation_.emplace(run_.options().cancellation, [this] { Cancel(); });
-    }
     status = RunAttempts(response);
-    cancellation_.reset();
+    StopListening();
   }
   return run_.Finish(std::move(status), attempt_.has_value() && attempt_->ended
                                             ? &*attempt_
@@ -55,8 +37,8 @@ grpc::Status BlockingUnaryCall::Run(MessageLite& response) {
 }
 
 grpc::Status BlockingUnaryCall::RunAttempts(MessageLite& response) {
-  if (absl::Status placed = TakePlace(); !placed.ok()) {
-    return ToGrpcStatus(placed);
+  if (absl::Status entered = Enter(); !entered.ok()) {
+    return ToGrpcStatus(entered);
   }
   grpc::Status status;
   PlanStep step = run_.plan().Start(run_.call().started_at());
@@ -66,7 +48,8 @@ grpc::Status BlockingUnaryCall::RunAttempts(MessageLite& response) {
       step = run_.plan().OnTimer(client_.resources().clock->Now());
       continue;
     }
-    if (absl::Status started = PickAndStart(); !started.ok()) {
+    attempt_.emplace();
+    if (absl::Status started = PickAndStart(*attempt_); !started.ok()) {
       return ToGrpcStatus(started);
     }
     if (Watch(&attempt_->context())) {
@@ -81,83 +64,6 @@ grpc::Status BlockingUnaryCall::RunAttempts(MessageLite& response) {
     step = run_.plan().OnAttemptEnd(end, client_.resources().clock->Now());
   }
   return status;
-}
-
-absl::Status BlockingUnaryCall::TakePlace() {
-  Bulkhead* const bulkhead = client_.resources().bulkhead.get();
-  if (bulkhead == nullptr) return absl::OkStatus();
-  absl::StatusOr<Bulkhead::Permit> permit = bulkhead->Acquire(run_.deadline());
-  if (!permit.ok()) return permit.status();
-  run_.bulkhead_permit = *std::move(permit);
-  return absl::OkStatus();
-}
-
-absl::Status BlockingUnaryCall::PickAndStart() {
-  attempt_.emplace();
-  for (;;) {
-    absl::StatusOr<bool> picked = run_.TryPick(*attempt_);
-    if (!picked.ok()) return picked.status();
-    if (*picked) return run_.StartAttempt(*attempt_, false);
-    if (absl::Status waited = WaitForEndpoint(); !waited.ok()) return waited;
-  }
-}
-
-absl::Status BlockingUnaryCall::WaitForEndpoint() {
-  // The answer may come when this call has been cancelled and is gone.
-  struct Answer {
-    Mutex mutex;
-    CondVar arrived;
-    std::optional<absl::Status> status ABSL_GUARDED_BY(mutex);
-  };
-  const auto answer = std::make_shared<Answer>();
-  client_.resources().endpoints->WaitAsync(
-      run_.deadline(), [answer](absl::Status status) {
-        const MutexLock lock(answer->mutex);
-        answer->status = std::move(status);
-        answer->arrived.NotifyAll();
-      });
-  for (;;) {
-    {
-      const MutexLock lock(answer->mutex);
-      if (!answer->status.has_value()) {
-        answer->arrived.WaitUntil(
-            answer->mutex, std::chrono::steady_clock::now() + kParentCheck);
-      }
-      if (answer->status.has_value()) return *answer->status;
-    }
-    const MutexLock lock(mutex_);
-    if (cancelled_ || run_.parent_cancelled()) {
-      return FromGrpcStatus(Cancelled());
-    }
-  }
-}
-
-bool BlockingUnaryCall::SleepUntil(Clock::TimePoint time) {
-  const auto until = std::chrono::steady_clock::now() +
-                     (time - client_.resources().clock->Now());
-  const bool has_parent = run_.options().parent != nullptr;
-  const MutexLock lock(mutex_);
-  while (!cancelled_ && !run_.parent_cancelled()) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= until) return true;
-    wake_.WaitUntil(mutex_,
-                    has_parent ? std::min(until, now + kParentCheck) : until);
-  }
-  return false;
-}
-
-// Lets Cancel find the attempt; false if it has come already.
-bool BlockingUnaryCall::Watch(grpc::ClientContext* context) {
-  const MutexLock lock(mutex_);
-  context_ = context;
-  return !cancelled_;
-}
-
-void BlockingUnaryCall::Cancel() {
-  const MutexLock lock(mutex_);
-  cancelled_ = true;
-  if (context_ != nullptr) context_->TryCancel();
-  wake_.NotifyAll();
 }
 
 }  // namespace grpccommon::internal

@@ -65,15 +65,23 @@ CallRun::~CallRun() = default;
 
 absl::Status CallRun::SetDeadline() {
   WantedTime wanted{.timeout = options_.timeout,
-                    .contract_timeout = method_.timeout};
+                    .contract_timeout = method_.timeout,
+                    .stream = method_.method.kind != CallKind::kUnary,
+                    .unbounded = options_.unbounded};
   if (options_.parent != nullptr) {
     wanted.parent_remaining = options_.parent->remaining();
   }
   absl::StatusOr<Clock::Duration> budget =
       DeadlineBudget(wanted, client_.resources().options->deadline);
   // Interceptors see a refused call too, with some deadline.
-  const Clock::TimePoint deadline =
-      call_.started_at() + (budget.ok() ? *budget : Clock::Duration::zero());
+  std::optional<Clock::TimePoint> deadline = call_.started_at();
+  if (budget.ok()) {
+    if (*budget == Clock::Duration::max()) {
+      deadline.reset();
+    } else {
+      *deadline += *budget;
+    }
+  }
   ClientCallDriver::set_deadline(call_, deadline);
   plan_ =
       AttemptPlan(options_.retry ? method_.attempts : method_.single_attempt,
@@ -163,6 +171,7 @@ absl::Status CallRun::StartAttempt(RunningAttempt& attempt, bool hedged) {
       method_.attempts.hedging.has_value()) {
     tried_.push_back(attempt.pick.endpoint);
   }
+  attempt.waiting_since = attempt.info.started_at();
   endpoint.OnStart(attempt.info.started_at());
   return absl::OkStatus();
 }
@@ -179,13 +188,40 @@ void CallRun::MakeContext(RunningAttempt& attempt) {
   }
   grpc::ClientContext& context = attempt.context();
   const Clock::TimePoint now = attempt.info.started_at();
-  const Clock::TimePoint deadline =
-      plan_.AttemptDeadline(now).value_or(*call_.deadline());
-  context.set_deadline(ToCore(deadline - now));
+  // How long a stream lasts says nothing about the server, so an attempt's
+  // time-out does not hold for it.
+  const std::optional<Clock::TimePoint> deadline =
+      method_.method.kind == CallKind::kUnary ? plan_.AttemptDeadline(now)
+                                              : call_.deadline();
+  if (deadline.has_value()) context.set_deadline(ToCore(*deadline - now));
   context.AddMetadata(std::string(metadata::kRequestId),
                       std::string(call_.request_id()));
   AddAll(call_.metadata(), context);
   AddAll(ClientCallDriver::metadata(attempt.info), context);
+}
+
+void CallRun::OnFirstMessage(RunningAttempt& attempt) {
+  const Clock::TimePoint now = client_.resources().clock->Now();
+  const Clock::Duration rtt = now - attempt.waiting_since;
+  attempt.delivered = true;
+  attempt.pick.endpoint->OnFirstMessage(rtt, now);
+  attempt.permit.Record(Outcome::kSuccess, rtt);
+  attempt.endpoint_permit.Record(Outcome::kSuccess, rtt);
+  plan_.OnAttemptEnd({}, now);
+}
+
+void CallRun::OnMessageSent() {
+  ClientCallDriver::CountSent(call_);
+  if (method_.chain != nullptr && method_.method.client_streams()) {
+    method_.chain->MessageSent(call_);
+  }
+}
+
+void CallRun::OnMessageReceived() {
+  ClientCallDriver::CountReceived(call_);
+  if (method_.chain != nullptr && method_.method.server_streams()) {
+    method_.chain->MessageReceived(call_);
+  }
 }
 
 AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
@@ -193,7 +229,7 @@ AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
   attempt.ended = true;
   const ServiceResources& resources = client_.resources();
   const Clock::TimePoint now = resources.clock->Now();
-  const Clock::Duration rtt = now - attempt.info.started_at();
+  const Clock::Duration rtt = now - attempt.waiting_since;
   const grpc::StatusCode code = status.error_code();
   Outcome outcome = Outcome::kIgnored;
   if (!superseded || code != grpc::StatusCode::CANCELLED) {
@@ -201,7 +237,11 @@ AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
                   ? resources.options->classifier(code)
                   : OutcomeOf(code);
   }
-  resources.endpoints->OnEnd(*attempt.pick.endpoint, outcome, rtt, now);
+  if (attempt.delivered) {
+    resources.endpoints->OnStreamEnd(*attempt.pick.endpoint, outcome, now);
+  } else {
+    resources.endpoints->OnEnd(*attempt.pick.endpoint, outcome, rtt, now);
+  }
   attempt.permit.Record(outcome, rtt);
   attempt.endpoint_permit.Record(outcome, rtt);
   if (method_.chain != nullptr && attempt.started_hooks > 0) {
@@ -211,7 +251,7 @@ AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
 
   AttemptEnd end{.code = code};
   if (status.ok()) return end;
-  end.deadline_passed = now >= *call_.deadline();
+  end.deadline_passed = now >= deadline();
   const grpc::ClientContext& context = attempt.context();
   if (const grpc::string_ref* pushback =
           FindTrailer(context, metadata::kRetryPushback)) {

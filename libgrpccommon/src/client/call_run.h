@@ -30,6 +30,10 @@ struct RunningAttempt {
   std::optional<grpc::ClientContext> own_context;
   std::unique_ptr<grpc::ClientContext> child_context;
   std::size_t started_hooks = 0;
+  /// From when on the server has made the caller wait.
+  Clock::TimePoint waiting_since;
+  /// Whether a stream has had its first message.
+  bool delivered = false;
   bool ended = false;
 
   grpc::ClientContext& context() {
@@ -42,6 +46,8 @@ struct RunningAttempt {
 /// nothing itself.
 ///
 ///   Begin → (StartAttempt → gRPC → EndAttempt)… → Finish
+///
+/// A stream's attempt that delivers has an OnFirstMessage before its end.
 ///
 /// For one thread at a time, but EndAttempt and StartAttempt of different
 /// attempts: they meet only in `plan`, which the caller guards.
@@ -68,6 +74,13 @@ class CallRun {
   /// call; the attempt was not begun then.
   absl::Status StartAttempt(RunningAttempt& attempt, bool hedged);
 
+  /// The server of a stream does its work: endpoint and breakers know enough.
+  void OnFirstMessage(RunningAttempt& attempt);
+
+  /// Messages of a stream, counted once, however often they were sent.
+  void OnMessageSent();
+  void OnMessageReceived();
+
   /// Tells everyone who shares in it how the attempt went. `superseded`: we
   /// cancelled it, for another one had decided the call.
   AttemptEnd EndAttempt(RunningAttempt& attempt, const grpc::Status& status,
@@ -83,7 +96,10 @@ class CallRun {
   const ClientMethod& method() const { return method_; }
   const CallOptions& options() const { return options_; }
   ServiceClient& client() { return client_; }
-  Clock::TimePoint deadline() const { return *call_.deadline(); }
+  /// The end of time for a stream that is not bounded.
+  Clock::TimePoint deadline() const {
+    return call_.deadline().value_or(Clock::TimePoint::max());
+  }
   /// A parent that was cancelled takes its calls with it.
   bool parent_cancelled() const;
 

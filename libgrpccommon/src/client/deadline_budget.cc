@@ -23,6 +23,8 @@ absl::Status CheckOptions(const DeadlineBudgetOptions& options) {
   const Clock::Duration zero = Clock::Duration::zero();
   absl::Status valid =
       CheckTimeout("deadline.default_timeout", options.default_timeout);
+  valid.Update(CheckTimeout("deadline.default_stream_timeout",
+                            options.default_stream_timeout));
   valid.Update(CheckRange("deadline.max_reserve", options.max_reserve, zero,
                           std::chrono::seconds(1)));
   valid.Update(CheckRange("deadline.min_useful", options.min_useful, zero,
@@ -38,8 +40,17 @@ absl::StatusOr<Clock::Duration> DeadlineBudget(
       return valid;
     }
   }
-  const Clock::Duration own = wanted.timeout.value_or(
-      wanted.contract_timeout.value_or(options.default_timeout));
+  if (wanted.unbounded && (!wanted.stream || wanted.timeout.has_value())) {
+    return absl::InvalidArgumentError(
+        wanted.stream ? "a call is either unbounded or has a timeout"
+                      : "only streams can be unbounded");
+  }
+  const Clock::Duration own =
+      wanted.unbounded
+          ? Clock::Duration::max()
+          : wanted.timeout.value_or(wanted.contract_timeout.value_or(
+                wanted.stream ? options.default_stream_timeout
+                              : options.default_timeout));
   if (wanted.parent_remaining == Clock::Duration::max()) return own;
 
   const Clock::Duration zero = Clock::Duration::zero();

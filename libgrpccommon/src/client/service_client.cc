@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/async_unary_call.h"
+#include "client/blocking_stream_call.h"
 #include "client/blocking_unary_call.h"
 #include "client/method_probe.h"
 #include "google/protobuf/descriptor.h"
@@ -31,8 +32,9 @@ Method MethodOf(const google::protobuf::MethodDescriptor& descriptor) {
 }
 
 // Of a method whose descriptor is not linked into the program.
-Method MethodOf(std::string path) {
+Method MethodOf(std::string path, CallKind kind) {
   Method method;
+  method.kind = kind;
   method.path = std::move(path);
   const std::size_t slash = method.path.rfind('/');
   if (slash != std::string::npos && slash > 0) {
@@ -45,6 +47,7 @@ Method MethodOf(std::string path) {
 }  // namespace
 
 AsyncMessages::~AsyncMessages() = default;
+BlockingStream::~BlockingStream() = default;
 ClientCore::~ClientCore() = default;
 
 ServiceClient::ServiceClient(std::shared_ptr<ServiceResources> resources,
@@ -126,7 +129,7 @@ absl::Status ServiceClient::Prepare(ClientMethod& prepared) {
   } else {
     attempts.retry = options.retry;
   }
-  if (special.hedging.has_value()) {
+  if (special.hedging.has_value() && method.kind == CallKind::kUnary) {
     attempts.hedging = special.hedging;
     if (!special.hedging->delay.has_value()) {
       absl::StatusOr<std::unique_ptr<LatencyPercentile>> latency =
@@ -171,7 +174,7 @@ const ClientMethod* ServiceClient::Find(const MethodKey& key) const {
 }
 
 const ClientMethod& ServiceClient::Add(
-    const MethodKey& key,
+    const MethodKey& key, CallKind kind,
     const std::function<
         void(const std::shared_ptr<grpc::ChannelInterface>& channel)>& call) {
   std::string path = ProbePath(call);
@@ -180,8 +183,9 @@ const ClientMethod& ServiceClient::Add(
   const auto named =
       std::find_if(methods_.begin(), methods_.end(),
                    [&path](const auto& m) { return m->method.path == path; });
-  const ClientMethod& method =
-      named != methods_.end() ? **named : AddMethod(MethodOf(std::move(path)));
+  const ClientMethod& method = named != methods_.end()
+                                   ? **named
+                                   : AddMethod(MethodOf(std::move(path), kind));
   auto table = std::make_unique<Table>(*tables_.back());
   table->emplace_back(key, &method);
   table_.store(table.get(), std::memory_order_release);
@@ -207,6 +211,29 @@ void ServiceClient::CallAsync(const ClientMethod& method, CallOptions options,
   AsyncUnaryCall::Start(
       std::static_pointer_cast<ServiceClient>(shared_from_this()), method,
       std::move(options), std::move(messages));
+}
+
+StreamInputs ServiceClient::InputsOf(
+    CallOptions options, const google::protobuf::MessageLite* request,
+    google::protobuf::MessageLite* response) {
+  StreamInputs inputs{
+      .client = std::static_pointer_cast<ServiceClient>(shared_from_this()),
+      .options = std::move(options),
+      .response = response};
+  if (request != nullptr) {
+    std::unique_ptr<google::protobuf::MessageLite> copy(request->New());
+    copy->CheckTypeAndMergeFrom(*request);
+    inputs.request = std::move(copy);
+  }
+  return inputs;
+}
+
+std::unique_ptr<BlockingStream> ServiceClient::Open(
+    const ClientMethod& method, CallOptions options,
+    const google::protobuf::MessageLite* request,
+    google::protobuf::MessageLite* response) {
+  return std::make_unique<BlockingStreamCall>(
+      InputsOf(std::move(options), request, response), method);
 }
 
 void RunBounded(std::size_t count, std::size_t max_parallel,

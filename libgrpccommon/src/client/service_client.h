@@ -28,6 +28,8 @@ class ServiceDescriptor;
 
 namespace grpccommon::internal {
 
+struct StreamInputs;
+
 /// What the clients of one service share: endpoints, limits, breakers.
 struct ServiceResources {
   std::string service;
@@ -61,7 +63,7 @@ class ServiceClient : public ClientCore {
 
   const ClientMethod* Find(const MethodKey& key) const override;
   const ClientMethod& Add(
-      const MethodKey& key,
+      const MethodKey& key, CallKind kind,
       const std::function<void(const std::shared_ptr<grpc::ChannelInterface>&
                                    channel)>& call) override;
 
@@ -71,6 +73,10 @@ class ServiceClient : public ClientCore {
                     MoveMessage move) override;
   void CallAsync(const ClientMethod& method, CallOptions options,
                  std::unique_ptr<AsyncMessages> messages) override;
+  std::unique_ptr<BlockingStream> Open(
+      const ClientMethod& method, CallOptions options,
+      const google::protobuf::MessageLite* request,
+      google::protobuf::MessageLite* response) override;
 
   ServiceResources& resources() { return *resources_; }
 
@@ -78,6 +84,9 @@ class ServiceClient : public ClientCore {
   using Table = std::vector<std::pair<MethodKey, const ClientMethod*>>;
 
   ServiceClient(std::shared_ptr<ServiceResources> resources, ClientChain chain);
+  StreamInputs InputsOf(CallOptions options,
+                        const google::protobuf::MessageLite* request,
+                        google::protobuf::MessageLite* response);
   absl::Status Prepare(ClientMethod& method);
   ClientMethod& AddMethod(Method method) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -65,6 +65,8 @@ std::string_view StopReasonName(StopReason reason) {
       return "deadline";
     case StopReason::kBudget:
       return "budget";
+    case StopReason::kNotRepeatable:
+      return "not_repeatable";
   }
   return "none";
 }
@@ -180,6 +182,7 @@ PlanStep AttemptPlan::Retry(const AttemptEnd& end, Clock::TimePoint now) {
       !end.certainly_not_processed) {
     return Finish(StopReason::kNotIdempotent);
   }
+  if (!end.repeatable) return Finish(StopReason::kNotRepeatable);
   Clock::Duration delay;
   if (const std::optional<Clock::Duration> pushback = Pushback(end)) {
     delay = *pushback;

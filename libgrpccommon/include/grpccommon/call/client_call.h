@@ -110,7 +110,8 @@ class GRPCCOMMON_EXPORT ClientCall {
 
   Clock::TimePoint started_at() const { return started_at_; }
   Clock::WallTime started_wall() const { return started_wall_; }
-  /// When the call must have ended. None only on a channel whose user set none.
+  /// When the call must have ended. None only on a channel whose user set none,
+  /// and for a stream that was to be unbounded.
   std::optional<Clock::TimePoint> deadline() const { return deadline_; }
   /// Negative when it has passed, `Clock::Duration::max()` without a deadline.
   Clock::Duration remaining() const;

@@ -37,6 +37,9 @@ struct CallOptions {
   /// For all attempts together, in (0, 24 h]; none: the contract's, and without
   /// one the client's default. Never beyond the parent's deadline.
   std::optional<Clock::Duration> timeout;
+  /// For streams only: no bound but the parent's deadline, whatever contract
+  /// and defaults say. The stream lasts until one side ends it.
+  bool unbounded = false;
   /// Passes the parent's own credentials on.
   bool forward_credentials = false;
   MetadataList metadata;
@@ -46,7 +49,8 @@ struct CallOptions {
   /// False: one attempt, whatever the policy.
   bool retry = true;
   Cancellation* cancellation = nullptr;
-  /// Filled in before the call returns or calls back.
+  /// Filled in before the call returns or calls back; of a stream, before
+  /// Finish returns or OnDone is called.
   CallInfo* info = nullptr;
 };
 

@@ -14,7 +14,9 @@
 #include "absl/status/statusor.h"
 #include "grpccommon/client/call_options.h"
 #include "grpccommon/client/client_core.h"
+#include "grpccommon/client/stream_adapters.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/support/sync_stream.h"
 
 namespace grpccommon {
 
@@ -36,6 +38,16 @@ class Client {
   template <typename Request, typename Response>
   using UnaryMethod = grpc::Status (Stub::*)(grpc::ClientContext*,
                                              const Request&, Response*);
+  template <typename Request, typename Response>
+  using ServerStreamMethod = std::unique_ptr<grpc::ClientReader<Response>> (
+      Stub::*)(grpc::ClientContext*, const Request&);
+  template <typename Request, typename Response>
+  using ClientStreamMethod = std::unique_ptr<grpc::ClientWriter<Request>> (
+      Stub::*)(grpc::ClientContext*, Response*);
+  template <typename Request, typename Response>
+  using BidiStreamMethod =
+      std::unique_ptr<grpc::ClientReaderWriter<Request, Response>> (Stub::*)(
+          grpc::ClientContext*);
   template <typename Response>
   using Callback = std::function<void(absl::StatusOr<Response>)>;
 
@@ -135,6 +147,46 @@ class Client {
     return responses;
   }
 
+  /// Opens a stream of messages from a server, as the stub would; waits for an
+  /// endpoint, blocks in `Read` and `Finish`. It is tried again, elsewhere and
+  /// unnoticed, until the first message has come; docs/client_streams.md says
+  /// when. Why there are no messages, or no more, is what `Finish` returns,
+  /// also of a call that was refused and never sent.
+  ///
+  /// What `options` points to, and the manager, must outlive the stream.
+  /// Destroying it without `Finish` cancels the call.
+  template <typename Request, typename Response>
+  std::unique_ptr<grpc::ClientReaderInterface<Response>> Open(
+      ServerStreamMethod<Request, Response> method,
+      const std::type_identity_t<Request>& request,
+      const CallOptions& options = {}) {
+    return std::make_unique<internal::StreamReaderAdapter<Response>>(
+        core_->Open(Resolve(method), options, &request, nullptr));
+  }
+
+  /// The same to a server. `response` is borrowed and filled in by `Finish`
+  /// with OK. `Write` returns false once the stream cannot go on.
+  template <typename Request, typename Response>
+  std::unique_ptr<grpc::ClientWriterInterface<Request>> Open(
+      ClientStreamMethod<Request, Response> method,
+      std::type_identity_t<Response>* response,
+      const CallOptions& options = {}) {
+    return std::make_unique<internal::StreamWriterAdapter<Request>>(
+        core_->Open(Resolve(method), options, nullptr, response));
+  }
+
+  /// The same both ways; one thread may read while another one writes. Before
+  /// the first message has come, what is written to a server that has failed is
+  /// kept for the next one, and `Read` is what finds that out.
+  template <typename Request, typename Response>
+  std::unique_ptr<grpc::ClientReaderWriterInterface<Request, Response>> Open(
+      BidiStreamMethod<Request, Response> method,
+      const CallOptions& options = {}) {
+    return std::make_unique<
+        internal::StreamReaderWriterAdapter<Request, Response>>(
+        core_->Open(Resolve(method), options, nullptr, nullptr));
+  }
+
  private:
   template <typename Response>
   static void Move(google::protobuf::MessageLite& from,
@@ -142,18 +194,51 @@ class Client {
     static_cast<Response&>(to) = std::move(static_cast<Response&>(from));
   }
 
-  // The method's name is inside the stub alone; it is asked once, by a call
-  // that goes nowhere.
   template <typename Request, typename Response>
   const internal::ClientMethod& Resolve(UnaryMethod<Request, Response> method) {
+    return Resolve(method, CallKind::kUnary, [](auto& call, auto* context) {
+      Response response;
+      static_cast<void>(call(context, Request(), &response));
+    });
+  }
+  template <typename Request, typename Response>
+  const internal::ClientMethod& Resolve(
+      ServerStreamMethod<Request, Response> method) {
+    return Resolve(method, CallKind::kServerStream,
+                   [](auto& call, auto* context) { call(context, Request()); });
+  }
+  template <typename Request, typename Response>
+  const internal::ClientMethod& Resolve(
+      ClientStreamMethod<Request, Response> method) {
+    return Resolve(method, CallKind::kClientStream,
+                   [](auto& call, auto* context) {
+                     Response response;
+                     call(context, &response);
+                   });
+  }
+  template <typename Request, typename Response>
+  const internal::ClientMethod& Resolve(
+      BidiStreamMethod<Request, Response> method) {
+    return Resolve(method, CallKind::kBidiStream,
+                   [](auto& call, auto* context) { call(context); });
+  }
+
+  // The method's name is inside the stub alone; it is asked once, by a call
+  // that goes nowhere.
+  template <typename Member, typename Probe>
+  const internal::ClientMethod& Resolve(Member method, CallKind kind,
+                                        Probe probe) {
     const internal::MethodKey key(method);
     const internal::ClientMethod* const known = core_->Find(key);
     if (known != nullptr) return *known;
-    return core_->Add(key, [method](const auto& channel) {
+    return core_->Add(key, kind, [method, probe](const auto& channel) {
       const auto stub = Service::NewStub(channel);
+      const auto call = [&stub, method](auto&&... arguments) {
+        return (stub.get()->*method)(
+            std::forward<decltype(arguments)>(arguments)...);
+      };
       grpc::ClientContext context;
-      Response response;
-      static_cast<void>((stub.get()->*method)(&context, Request(), &response));
+      probe(call, &context);
     });
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -9,8 +10,11 @@
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
 #include "grpccommon/base/export.h"
+#include "grpccommon/call/method.h"
 #include "grpccommon/client/call_options.h"
+#include "grpcpp/impl/call_op_set.h"
 #include "grpcpp/impl/channel_interface.h"
+#include "grpcpp/support/status.h"
 
 /// What Client<Service> is made of, without its types.
 namespace grpccommon::internal {
@@ -41,6 +45,19 @@ class GRPCCOMMON_EXPORT AsyncMessages {
   virtual void Done(absl::Status status) = 0;
 };
 
+/// A stream whose caller blocks, as grpc::ClientReaderWriterInterface has it.
+class GRPCCOMMON_EXPORT BlockingStream {
+ public:
+  virtual ~BlockingStream();
+  virtual void WaitForInitialMetadata() = 0;
+  virtual bool NextMessageSize(std::uint32_t* size) = 0;
+  virtual bool Read(google::protobuf::MessageLite& message) = 0;
+  virtual bool Write(const google::protobuf::MessageLite& message,
+                     grpc::WriteOptions options) = 0;
+  virtual bool WritesDone() = 0;
+  virtual grpc::Status Finish() = 0;
+};
+
 using MoveMessage = void (*)(google::protobuf::MessageLite& from,
                              google::protobuf::MessageLite& to);
 
@@ -53,7 +70,7 @@ class GRPCCOMMON_EXPORT ClientCore
   virtual const ClientMethod* Find(const MethodKey& key) const = 0;
   /// `call` makes a call of the method on the channel that it is given.
   virtual const ClientMethod& Add(
-      const MethodKey& key,
+      const MethodKey& key, CallKind kind,
       const std::function<void(
           const std::shared_ptr<grpc::ChannelInterface>& channel)>& call) = 0;
 
@@ -64,6 +81,13 @@ class GRPCCOMMON_EXPORT ClientCore
                             MoveMessage move) = 0;
   virtual void CallAsync(const ClientMethod& method, CallOptions options,
                          std::unique_ptr<AsyncMessages> messages) = 0;
+
+  /// `request` is a server stream's and copied, `response` a client stream's;
+  /// else null.
+  virtual std::unique_ptr<BlockingStream> Open(
+      const ClientMethod& method, CallOptions options,
+      const google::protobuf::MessageLite* request,
+      google::protobuf::MessageLite* response) = 0;
 };
 
 /// Calls `start(i, ended)` for each i below `count` and returns when each has

@@ -64,7 +64,7 @@ struct MethodOverride {
   Selector methods;
   std::optional<Clock::Duration> timeout;
   std::optional<RetryPolicy> retry;
-  /// Only for idempotent methods.
+  /// Only for idempotent methods; plays no part for streams.
   std::optional<HedgingPolicy> hedging;
   std::optional<Idempotency> idempotency;
 };

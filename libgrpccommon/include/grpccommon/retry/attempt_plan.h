@@ -53,6 +53,8 @@ struct AttemptEnd {
   bool certainly_not_processed = false;
   /// The whole call's, not just the attempt's own.
   bool deadline_passed = false;
+  /// What was sent is still at hand; not so for a stream that has sent much.
+  bool repeatable = true;
 };
 
 /// What to do now.
@@ -83,6 +85,8 @@ enum class StopReason : std::uint8_t {
   kDeadline,
   /// The allowance has been used up.
   kBudget,
+  /// What was sent cannot be sent again.
+  kNotRepeatable,
 };
 
 /// "fatal_code", "budget" …: a closed set of label values.
@@ -106,7 +110,7 @@ GRPCCOMMON_EXPORT std::int64_t ParseRetryPushback(std::string_view value);
 ///    before the call did;
 /// 2. the pushback is not negative, attempts are left, and the method is
 ///    idempotent, or the attempt was certainly not processed, or
-///    `retry.retry_unsafe` says so;
+///    `retry.retry_unsafe` says so, and what was sent is repeatable;
 /// 3. the wait ends before the deadline: the pushback exactly, after which the
 ///    backoff starts anew, or the next one of the backoff;
 /// 4. the allowance agrees.
