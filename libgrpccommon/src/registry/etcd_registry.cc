@@ -373,7 +373,9 @@ class EtcdBackend final : public internal::NetworkBackend {
 
   // Tokens end; the next call gets another one.
   void Look(const absl::Status& status) {
-    if (status.code() != absl::StatusCode::kUnauthenticated) return;
+    if (status.code() == absl::StatusCode::kUnauthenticated) ForgetToken();
+  }
+  void ForgetToken() {
     const MutexLock lock(mutex_);
     token_.clear();
   }
@@ -428,6 +430,7 @@ class EtcdBackend::KeepAlive final
     call->stub_->PrepareBidiStreamingCall(call->context_.get(),
                                           "/etcdserverpb.Lease/LeaseKeepAlive",
                                           grpc::StubOptions(), call);
+    call->hand_over_.Pass();
     call->StartWriteLast(&call->request_, grpc::WriteOptions());
     call->StartRead(&call->response_);
     call->StartCall();
@@ -440,9 +443,14 @@ class EtcdBackend::KeepAlive final
   KeepAlive(EtcdBackend& backend, Done<absl::Status> done)
       : backend_(backend), done_(std::move(done)) {}
 
-  void OnReadDone(bool ok) override { answered_ = ok; }
+  void OnReadDone(bool ok) override {
+    hand_over_.Take();
+    answered_ = ok;
+    hand_over_.Pass();
+  }
 
   void OnDone(const grpc::Status& result) override {
+    hand_over_.Take();
     absl::Status status = FromGrpcStatus(result);
     if (answered_) {
       status = response_.id() == request_.id() && response_.ttl() > 0
@@ -464,6 +472,7 @@ class EtcdBackend::KeepAlive final
 
   EtcdBackend& backend_;
   Done<absl::Status> done_;
+  internal::HandOver hand_over_;
   Endpoints::Link link_;
   std::unique_ptr<Stub> stub_;
   std::unique_ptr<grpc::ClientContext> context_ =
@@ -566,6 +575,7 @@ class EtcdBackend::WatchStream final
     stub_ = std::make_unique<Stub>(link_.channel);
     stub_->PrepareBidiStreamingCall(context, "/etcdserverpb.Watch/Watch",
                                     grpc::StubOptions(), this);
+    hand_over_.Pass();
     StartWrite(&request_);
     StartRead(&response_);
     StartCall();
@@ -573,8 +583,11 @@ class EtcdBackend::WatchStream final
 
   void OnReadDone(bool ok) override {
     if (!ok) return;
+    hand_over_.Take();
     const absl::Status status = Take();
-    if (status.ok() && !anew_) {
+    const bool goes_on = status.ok() && !anew_;
+    hand_over_.Pass();
+    if (goes_on) {
       StartRead(&response_);
     } else {
       Cancel(status.ok() ? absl::AbortedError("to be read anew") : status);
@@ -595,6 +608,8 @@ class EtcdBackend::WatchStream final
       return absl::OkStatus();
     }
     if (response_.canceled()) {
+      // That is also how a watch meets a token that etcd knows no more.
+      backend_.ForgetToken();
       return absl::UnavailableError(absl::StrCat("etcd has ended the watch: ",
                                                  response_.cancel_reason()));
     }
@@ -634,6 +649,7 @@ class EtcdBackend::WatchStream final
   }
 
   void OnDone(const grpc::Status& result) override {
+    hand_over_.Take();
     absl::Status status = FromGrpcStatus(result);
     std::unique_ptr<grpc::ClientContext> context;
     {
@@ -670,6 +686,7 @@ class EtcdBackend::WatchStream final
   std::shared_ptr<WatchSink> sink_;
   // What was told last; of etcd, all up to there.
   Place place_;
+  internal::HandOver hand_over_;
   std::shared_ptr<WatchStream> self_;  // from Open until OnDone
   Endpoints::Link link_;
   std::unique_ptr<Stub> stub_;

@@ -191,6 +191,7 @@ class RemoteBackend::WatchStream final
     backend_.Prepare(*context);
     link_ = backend_.endpoints_.Current();
     stub_ = RegistryService::NewStub(link_.channel);
+    hand_over_.Pass();
     stub_->async()->Watch(context, &request_, this);
     StartRead(&response_);
     StartCall();
@@ -207,7 +208,9 @@ class RemoteBackend::WatchStream final
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return;
+    hand_over_.Take();
     const absl::Status status = Take();
+    hand_over_.Pass();
     if (status.ok()) {
       StartRead(&response_);
     } else {
@@ -259,6 +262,7 @@ class RemoteBackend::WatchStream final
   }
 
   void OnDone(const grpc::Status& result) override {
+    hand_over_.Take();
     absl::Status status = FromGrpcStatus(result);
     std::unique_ptr<grpc::ClientContext> context;
     bool resumable = true;
@@ -286,6 +290,7 @@ class RemoteBackend::WatchStream final
 
   RemoteBackend& backend_;
   std::shared_ptr<WatchSink> sink_;
+  internal::HandOver hand_over_;
   std::shared_ptr<WatchStream> self_;  // until OnDone
   Endpoints::Link link_;
   std::unique_ptr<RegistryService::Stub> stub_;

@@ -37,6 +37,7 @@ void CallUnary(CallGroup& calls, Endpoints& endpoints, const char* method,
                std::function<void(absl::StatusOr<Response*>)> then) {
   using Stub = grpc::TemplatedGenericStub<Request, Response>;
   struct Running {
+    HandOver hand_over;
     Endpoints::Link link;
     std::unique_ptr<Stub> stub;
     grpc::ClientContext context;
@@ -58,10 +59,12 @@ void CallUnary(CallGroup& calls, Endpoints& endpoints, const char* method,
       std::chrono::duration_cast<std::chrono::microseconds>(timeout));
   running.link = endpoints.Current();
   running.stub = std::make_unique<Stub>(running.link.channel);
+  running.hand_over.Pass();
   running.stub->UnaryCall(&running.context, method, grpc::StubOptions(),
                           &running.request, &running.response,
                           [&calls, &endpoints, call = std::move(call)](
                               const grpc::Status& result) mutable {
+                            call->hand_over.Take();
                             const absl::Status status = FromGrpcStatus(result);
                             endpoints.Report(call->link, status);
                             if (status.ok()) {
