@@ -167,8 +167,9 @@ absl::Status CallRun::StartAttempt(RunningAttempt& attempt, bool hedged) {
     }
   }
   MakeContext(attempt);
-  if (plan_.attempts() < method_.attempts.retry.max_attempts ||
-      method_.attempts.hedging.has_value()) {
+  // Attempts beside each other are to be at different endpoints; of those one
+  // after the other, only a failure is a reason, see EndAttempt.
+  if (method_.attempts.hedging.has_value()) {
     tried_.push_back(attempt.pick.endpoint);
   }
   attempt.waiting_since = attempt.info.started_at();
@@ -251,6 +252,9 @@ AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
 
   AttemptEnd end{.code = code};
   if (status.ok()) return end;
+  if (!method_.attempts.hedging.has_value()) {
+    tried_.push_back(attempt.pick.endpoint);
+  }
   end.deadline_passed = now >= deadline();
   const grpc::ClientContext& context = attempt.context();
   if (const grpc::string_ref* pushback =
