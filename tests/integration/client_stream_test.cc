@@ -216,6 +216,121 @@ StreamResult RunBlocking(Client<EchoService>& client, CallKind kind,
   return result;
 }
 
+/// Reactors that do the same, each step from the reaction to the one before.
+template <typename Base>
+class Talker : public Base {
+ public:
+  explicit Talker(const OnProgress& on_progress) : on_progress_(on_progress) {}
+  StreamResult Wait() { return promise_.get_future().get(); }
+
+  void OnDone(const grpc::Status& status) override {
+    result_.status = status;
+    promise_.set_value(std::move(result_));
+  }
+
+ protected:
+  void Take() {
+    result_.text += response_.text();
+    ++result_.messages;
+    Progress(result_.messages);
+  }
+  void Progress(int messages) {
+    if (on_progress_) on_progress_(messages);
+  }
+  const OnProgress& on_progress_;
+  const EchoRequest request_ = Hello();
+  EchoResponse response_;
+  StreamResult result_;
+  std::promise<StreamResult> promise_;
+};
+
+class ReadTalker : public Talker<grpc::ClientReadReactor<EchoResponse>> {
+ public:
+  using Talker::Talker;
+  void Start() {
+    StartRead(&response_);
+    StartCall();
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    Take();
+    StartRead(&response_);
+  }
+};
+
+class WriteTalker : public Talker<grpc::ClientWriteReactor<EchoRequest>> {
+ public:
+  using Talker::Talker;
+  void Start() {
+    StartWrite(&request_);
+    StartCall();
+  }
+  EchoResponse& response() { return response_; }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return;
+    Progress(++written_);
+    if (written_ == kMessages) {
+      StartWritesDone();
+    } else {
+      StartWrite(&request_);
+    }
+  }
+  void OnDone(const grpc::Status& status) override {
+    result_.text = response_.text();
+    Talker::OnDone(status);
+  }
+
+ private:
+  int written_ = 0;
+};
+
+class BidiTalker
+    : public Talker<grpc::ClientBidiReactor<EchoRequest, EchoResponse>> {
+ public:
+  using Talker::Talker;
+  void Start() {
+    StartWrite(&request_);
+    StartCall();
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) StartRead(&response_);
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    Take();
+    if (result_.messages < kMessages) {
+      StartWrite(&request_);
+    } else {
+      StartWritesDone();
+    }
+  }
+};
+
+StreamResult RunCallback(Client<EchoService>& client, CallKind kind,
+                         const CallOptions& options,
+                         const OnProgress& on_progress) {
+  switch (kind) {
+    case CallKind::kServerStream: {
+      ReadTalker talker(on_progress);
+      client.Open(&Stub::ServerStream, Hello(), options, &talker);
+      talker.Start();
+      return talker.Wait();
+    }
+    case CallKind::kClientStream: {
+      WriteTalker talker(on_progress);
+      client.Open(&Stub::ClientStream, &talker.response(), options, &talker);
+      talker.Start();
+      return talker.Wait();
+    }
+    default: {
+      BidiTalker talker(on_progress);
+      client.Open(&Stub::BidiStream, options, &talker);
+      talker.Start();
+      return talker.Wait();
+    }
+  }
+}
+
 enum class Api { kBlocking, kCallback };
 
 class ClientStreamTest
@@ -254,10 +369,11 @@ class ClientStreamTest
     return *client_;
   }
 
-  /// Stops the test's own wait should the stream never end.
   StreamResult Run(Client<EchoService>& client, CallOptions options = {},
                    const OnProgress& on_progress = {}) {
-    return RunBlocking(client, kind(), options, on_progress);
+    return std::get<Api>(GetParam()) == Api::kBlocking
+               ? RunBlocking(client, kind(), options, on_progress)
+               : RunCallback(client, kind(), options, on_progress);
   }
 
   void ExpectNothingInFlight() {
@@ -547,7 +663,7 @@ std::string NameOf(
 
 INSTANTIATE_TEST_SUITE_P(
     Kinds, ClientStreamTest,
-    ::testing::Combine(::testing::Values(Api::kBlocking),
+    ::testing::Combine(::testing::Values(Api::kBlocking, Api::kCallback),
                        ::testing::Values(CallKind::kServerStream,
                                          CallKind::kClientStream,
                                          CallKind::kBidiStream)),
@@ -661,6 +777,110 @@ TEST_F(BlockingStreamTest, ABreakerHearsOfTheFirstMessage) {
   EchoResponse response;
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(breaker->stats().calls, 1u);
+}
+
+class CallbackStreamTest : public ClientStreamTest {};
+
+/// Writes from a thread of the test's and reads in reactions.
+class HoldingTalker
+    : public Talker<grpc::ClientBidiReactor<EchoRequest, EchoResponse>> {
+ public:
+  using Talker::Talker;
+  void Start() {
+    AddHold();
+    StartRead(&response_);
+    StartCall();
+  }
+  bool WriteAndWait(const EchoRequest& request) {
+    written_ = std::promise<bool>();
+    StartWrite(&request);
+    return written_.get_future().get();
+  }
+  bool FinishWriting() {
+    written_ = std::promise<bool>();
+    StartWritesDone();
+    const bool ok = written_.get_future().get();
+    RemoveHold();
+    return ok;
+  }
+  void OnReadInitialMetadataDone(bool ok) override {
+    metadata_ += ok ? 1 : 100;
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    Take();
+    StartRead(&response_);
+  }
+  void OnWriteDone(bool ok) override { written_.set_value(ok); }
+  void OnWritesDoneDone(bool ok) override { written_.set_value(ok); }
+  int metadata() const { return metadata_; }
+
+ private:
+  std::promise<bool> written_;
+  std::atomic<int> metadata_{0};
+};
+
+TEST_F(CallbackStreamTest, IsReplayedWhileAnotherThreadWrites) {
+  ScriptedServer server;
+  Register(server.address());
+  Client<EchoService>& client = Connect();
+  const OnProgress none;
+  for (int round = 0; round < 20; ++round) {
+    server.script().fail_first = 2;
+    HoldingTalker talker(none);
+    client.Open(&Stub::BidiStream, {}, &talker);
+    talker.Start();
+    std::string expected;
+    for (int i = 0; i < 50; ++i) {
+      const std::string text = std::to_string(i);
+      expected += text;
+      EXPECT_TRUE(talker.WriteAndWait(Hello(text)));
+    }
+    EXPECT_TRUE(talker.FinishWriting());
+    const StreamResult result = talker.Wait();
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_EQ(result.text, expected);
+    EXPECT_EQ(talker.metadata(), 1);
+  }
+  ExpectNothingInFlight();
+}
+
+TEST_F(CallbackStreamTest, IsDoneOnlyWhenTheLastHoldIsGone) {
+  ScriptedServer server;
+  Register(server.address());
+  watcher_->refuse_with = absl::PermissionDeniedError("not for you");
+  Client<EchoService>& client = Connect();
+  const OnProgress none;
+  HoldingTalker talker(none);
+  client.Open(&Stub::BidiStream, {}, &talker);
+  talker.Start();
+  // The call has ended, but operations are still answered.
+  EXPECT_FALSE(talker.WriteAndWait(Hello()));
+  EXPECT_FALSE(talker.WriteAndWait(Hello()));
+  EXPECT_EQ(watcher_->finished, 0);
+  EXPECT_FALSE(talker.FinishWriting());
+  EXPECT_EQ(talker.Wait().status.error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(talker.metadata(), 100);
+  EXPECT_EQ(watcher_->finished, 1);
+}
+
+TEST_F(CallbackStreamTest, WhatIsTooMuchToBeKeptIsNotSentAgain) {
+  ScriptedServer server;
+  server.script().fail_after_reads = 70;
+  Register(server.address());
+  Client<EchoService>& client = Connect();
+  const OnProgress none;
+  HoldingTalker talker(none);
+  CallInfo info;
+  client.Open(&Stub::BidiStream, {.info = &info}, &talker);
+  talker.Start();
+  const EchoRequest request = Hello(std::string(1000, 'x'));
+  for (int i = 0; i < 70; ++i) talker.WriteAndWait(request);
+  talker.FinishWriting();
+  EXPECT_EQ(talker.Wait().status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(info.stop_reason, StopReason::kNotRepeatable);
+  EXPECT_EQ(server.script().calls, 1);
 }
 
 TEST_F(BlockingStreamTest, AUnaryCallCannotBeUnbounded) {

@@ -4,32 +4,16 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "client/blocking_call.h"
 #include "client/replay_buffer.h"
+#include "client/stream_inputs.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/client/client_core.h"
 #include "grpcpp/support/sync_stream.h"
 
 namespace grpccommon::internal {
-
-/// What a stream's call refers to and has to outlive it.
-struct StreamInputs {
-  std::shared_ptr<ServiceClient> client;
-  CallOptions options;
-  /// Of a server stream; else null.
-  std::unique_ptr<const google::protobuf::MessageLite> request;
-  /// Of a client stream, and the caller's; else null.
-  google::protobuf::MessageLite* response = nullptr;
-};
-
-/// Keeps them for longer than what it is a base of beside them.
-struct KeptInputs {
-  explicit KeptInputs(StreamInputs inputs) : inputs_(std::move(inputs)) {}
-  const StreamInputs inputs_;
-};
 
 /// A stream of a caller that blocks. All kinds are driven as bidirectional
 /// ones: a server stream sends its request at once, a client stream reads its

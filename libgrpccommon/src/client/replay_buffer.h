@@ -33,9 +33,12 @@ class ReplayBuffer {
     return true;
   }
 
+  /// Keeps nothing more; what is there is left until `Drop`.
+  void Close() { complete_ = false; }
+
   /// For good.
   void Drop() {
-    complete_ = false;
+    Close();
     messages_.clear();
   }
 

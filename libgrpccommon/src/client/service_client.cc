@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/async_stream_call.h"
 #include "client/async_unary_call.h"
 #include "client/blocking_stream_call.h"
 #include "client/blocking_unary_call.h"
@@ -48,6 +49,8 @@ Method MethodOf(std::string path, CallKind kind) {
 
 AsyncMessages::~AsyncMessages() = default;
 BlockingStream::~BlockingStream() = default;
+StreamReactions::~StreamReactions() = default;
+AsyncStream::~AsyncStream() = default;
 ClientCore::~ClientCore() = default;
 
 ServiceClient::ServiceClient(std::shared_ptr<ServiceResources> resources,
@@ -234,6 +237,15 @@ std::unique_ptr<BlockingStream> ServiceClient::Open(
     google::protobuf::MessageLite* response) {
   return std::make_unique<BlockingStreamCall>(
       InputsOf(std::move(options), request, response), method);
+}
+
+AsyncStream* ServiceClient::Open(const ClientMethod& method,
+                                 CallOptions options,
+                                 const google::protobuf::MessageLite* request,
+                                 google::protobuf::MessageLite* response,
+                                 std::unique_ptr<StreamReactions> reactions) {
+  return AsyncStreamCall::Open(InputsOf(std::move(options), request, response),
+                               method, std::move(reactions));
 }
 
 void RunBounded(std::size_t count, std::size_t max_parallel,

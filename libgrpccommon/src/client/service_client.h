@@ -77,6 +77,10 @@ class ServiceClient : public ClientCore {
       const ClientMethod& method, CallOptions options,
       const google::protobuf::MessageLite* request,
       google::protobuf::MessageLite* response) override;
+  AsyncStream* Open(const ClientMethod& method, CallOptions options,
+                    const google::protobuf::MessageLite* request,
+                    google::protobuf::MessageLite* response,
+                    std::unique_ptr<StreamReactions> reactions) override;
 
   ServiceResources& resources() { return *resources_; }
 

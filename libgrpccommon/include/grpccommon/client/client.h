@@ -16,6 +16,7 @@
 #include "grpccommon/client/client_core.h"
 #include "grpccommon/client/stream_adapters.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/support/client_callback.h"
 #include "grpcpp/support/sync_stream.h"
 
 namespace grpccommon {
@@ -187,7 +188,47 @@ class Client {
         core_->Open(Resolve(method), options, nullptr, nullptr));
   }
 
+  /// The same for gRPC's reactors; nothing blocks. As with the stub,
+  /// `StartCall` must follow, and OnDone is the last reaction; the reactor is
+  /// borrowed until then. Reactions come on threads of gRPC or of the client.
+  /// An operation that failed is reported when it is clear that there will be
+  /// no further attempt.
+  template <typename Request, typename Response>
+  void Open(ServerStreamMethod<Request, Response> method,
+            const std::type_identity_t<Request>& request,
+            const CallOptions& options,
+            grpc::ClientReadReactor<std::type_identity_t<Response>>* reactor) {
+    Bind<internal::ReadReactorAdapter<Response>>(Resolve(method), options,
+                                                 &request, nullptr, reactor);
+  }
+  template <typename Request, typename Response>
+  void Open(ClientStreamMethod<Request, Response> method,
+            std::type_identity_t<Response>* response,
+            const CallOptions& options,
+            grpc::ClientWriteReactor<std::type_identity_t<Request>>* reactor) {
+    Bind<internal::WriteReactorAdapter<Request>>(Resolve(method), options,
+                                                 nullptr, response, reactor);
+  }
+  template <typename Request, typename Response>
+  void Open(BidiStreamMethod<Request, Response> method,
+            const CallOptions& options,
+            grpc::ClientBidiReactor<std::type_identity_t<Request>,
+                                    std::type_identity_t<Response>>* reactor) {
+    Bind<internal::BidiReactorAdapter<Request, Response>>(
+        Resolve(method), options, nullptr, nullptr, reactor);
+  }
+
  private:
+  template <typename Adapter, typename Reactor>
+  void Bind(const internal::ClientMethod& method, const CallOptions& options,
+            const google::protobuf::MessageLite* request,
+            google::protobuf::MessageLite* response, Reactor* reactor) {
+    auto adapter = std::make_unique<Adapter>(reactor);
+    Adapter& bound = *adapter;
+    bound.Bind(
+        core_->Open(method, options, request, response, std::move(adapter)));
+  }
+
   template <typename Response>
   static void Move(google::protobuf::MessageLite& from,
                    google::protobuf::MessageLite& to) {

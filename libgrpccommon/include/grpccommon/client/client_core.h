@@ -58,6 +58,31 @@ class GRPCCOMMON_EXPORT BlockingStream {
   virtual grpc::Status Finish() = 0;
 };
 
+/// The reactions of a caller's stream reactor.
+class GRPCCOMMON_EXPORT StreamReactions {
+ public:
+  virtual ~StreamReactions();
+  virtual void OnReadInitialMetadataDone(bool ok) = 0;
+  virtual void OnReadDone(bool ok) = 0;
+  virtual void OnWriteDone(bool ok) = 0;
+  virtual void OnWritesDoneDone(bool ok) = 0;
+  virtual void OnDone(const grpc::Status& status) = 0;
+};
+
+/// The stream that such a reactor is bound to, as
+/// grpc::ClientCallbackReaderWriter has it. Lives until OnDone.
+class GRPCCOMMON_EXPORT AsyncStream {
+ public:
+  virtual ~AsyncStream();
+  virtual void StartCall() = 0;
+  virtual void Read(google::protobuf::MessageLite* message) = 0;
+  virtual void Write(const google::protobuf::MessageLite* message,
+                     grpc::WriteOptions options) = 0;
+  virtual void WritesDone() = 0;
+  virtual void AddHold(int holds) = 0;
+  virtual void RemoveHold() = 0;
+};
+
 using MoveMessage = void (*)(google::protobuf::MessageLite& from,
                              google::protobuf::MessageLite& to);
 
@@ -88,6 +113,10 @@ class GRPCCOMMON_EXPORT ClientCore
       const ClientMethod& method, CallOptions options,
       const google::protobuf::MessageLite* request,
       google::protobuf::MessageLite* response) = 0;
+  virtual AsyncStream* Open(const ClientMethod& method, CallOptions options,
+                            const google::protobuf::MessageLite* request,
+                            google::protobuf::MessageLite* response,
+                            std::unique_ptr<StreamReactions> reactions) = 0;
 };
 
 /// Calls `start(i, ended)` for each i below `count` and returns when each has
