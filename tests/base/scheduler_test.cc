@@ -156,5 +156,10 @@ TEST(PeriodicTaskTest, DestructionWaitsForARunningOne) {
   }
 }
 
+TEST(SchedulerTest, ThereIsNoTaskZeroToWaitFor) {
+  const std::unique_ptr<Scheduler> scheduler = CreateScheduler();
+  EXPECT_FALSE(scheduler->Cancel(0));
+}
+
 }  // namespace
 }  // namespace grpccommon

@@ -378,6 +378,23 @@ TEST_F(ClientTest, RefusesWhatCannotBe) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(ClientTest, RefusesMetadataThatWouldEndTheProcess) {
+  TestServer server(Style::kCallback, false);
+  Register(AddressOf(server));
+  const auto client = Connect();
+  for (const auto& [key, value] :
+       MetadataList{{"Upper-Case", "x"}, {"line", "a\nb"}, {"", "x"}}) {
+    const auto response = client->Call(&EchoService::Stub::Unary, Hello(),
+                                       {.metadata = {{key, value}}});
+    EXPECT_FALSE(response.ok()) << key;
+  }
+  EXPECT_EQ(server.probe().entered, 0);
+  EXPECT_TRUE(client
+                  ->Call(&EchoService::Stub::Unary, Hello(),
+                         {.metadata = {{"x-good", "1"}, {"x-bin", "\n"}}})
+                  .ok());
+}
+
 // gRPC's own threads must not be the last to let go of a channel.
 TEST_F(ClientTest, MayEndAsSoonAsTheLastCallHasCalledBack) {
   TestServer server(Style::kCallback, false);

@@ -44,8 +44,9 @@ class ThreadScheduler : public Scheduler {
       due_by_id_.erase(due);
       return true;
     }
-    // A task may cancel itself; waiting for it there would never end.
-    while (running_ == id && std::this_thread::get_id() != thread_.get_id()) {
+    // A task may cancel itself; waiting for it there would never end. No task
+    // has the number 0, which is what runs while none does.
+    while (id != 0 && running_ == id && std::this_thread::get_id() != thread_.get_id()) {
       done_.Wait(mutex_);
     }
     return false;

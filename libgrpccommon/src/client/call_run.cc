@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "call/client_call_driver.h"
+#include "client/outgoing_metadata.h"
 #include "client/service_client.h"
 #include "grpc/support/time.h"
 #include "grpccommon/call/cancellation.h"
@@ -112,7 +113,8 @@ absl::Status CallRun::Begin() {
   for (const auto& [key, value] : options_.metadata) {
     call_.AddMetadata(key, value);
   }
-  return absl::OkStatus();
+  return call_.metadata().empty() ? absl::OkStatus()
+                                  : CheckMetadata(call_.metadata());
 }
 
 const google::protobuf::MessageLite* CallRun::answer() const {
@@ -159,6 +161,7 @@ absl::Status CallRun::StartAttempt(RunningAttempt& attempt, bool hedged) {
   if (method_.chain != nullptr && method_.chain->wants_attempts()) {
     absl::Status status =
         method_.chain->AttemptStart(call_, attempt.info, attempt.started_hooks);
+    status.Update(CheckMetadata(ClientCallDriver::metadata(attempt.info)));
     if (!status.ok()) {
       const grpc::Status refused = ToGrpcStatus(status);
       method_.chain->AttemptEnd(call_, attempt.info, refused,
