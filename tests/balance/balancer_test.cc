@@ -154,7 +154,7 @@ TEST_P(EveryBalancerTest, HoldsEndpointsNoLongerThanTheyAreUsed) {
 }
 
 TEST_P(EveryBalancerTest, PicksOfTheOldSetOrTheNewWhileItChanges) {
-  constexpr int kThreads = 4;
+  constexpr int kThreads = 3;
   for (int i = 0; i < 20; ++i) Add("a" + std::to_string(i));
   auto balancer = *CreateBalancer({.kind = GetParam()});
   balancer->Update(endpoints_);
@@ -179,7 +179,7 @@ TEST_P(EveryBalancerTest, PicksOfTheOldSetOrTheNewWhileItChanges) {
       }
     });
   }
-  for (int i = 0; i < 200 || picked < 1000; ++i) {
+  for (int i = 0; i < 50 || picked < 1000; ++i) {
     Endpoints some(endpoints_.begin() + i % 10, endpoints_.end());
     some[some.size() / 2]->OnReady(clock_.Now());
     clock_.Advance(10ms);
@@ -455,7 +455,7 @@ class RingHashTest : public BalancerTest {
  protected:
   using Owners = std::map<std::string, std::string>;
 
-  static constexpr int kKeys = 20'000;
+  static constexpr int kKeys = 5000;
 
   std::unique_ptr<Balancer> Ring(Endpoints endpoints,
                                  const RingHashOptions& options = {}) {
@@ -514,7 +514,7 @@ TEST_F(RingHashTest, SpreadsKeysEvenly) {
   for (int i = 0; i < 10; ++i) Add("a" + std::to_string(i));
   // A share's deviation is 1 / sqrt(1024), that of a count of keys 2 %.
   for (const auto& [name, count] : Shares(AllOwners(*Ring(endpoints_)))) {
-    EXPECT_NEAR(count, kKeys / 10, kKeys / 10 * 0.15) << name;
+    EXPECT_NEAR(count, kKeys / 10, kKeys / 10 * 0.2) << name;
   }
 }
 
@@ -607,7 +607,7 @@ TEST_F(RingHashTest, MovesEachKeyToAStartingEndpointOnce) {
       }
     }
     EXPECT_GE(count, last);
-    EXPECT_NEAR(count, kKeys / 5 * std::clamp(second, 1, 10) / 10, kKeys / 50);
+    EXPECT_NEAR(count, kKeys / 5 * std::clamp(second, 1, 10) / 10, kKeys / 30);
     last = count;
     clock_.Advance(1s);
   }

@@ -222,8 +222,16 @@ TEST_P(SimulationTest, EjectionTakesASilentEndpointOutOfRoundRobin) {
   EXPECT_LT(then, 1.5 * normal);
 }
 
+TEST_P(SimulationTest, EjectionTakesAnEndpointThatFailsOutOfRoundRobin) {
+  Simulation simulation(BalancerKind::kRoundRobin, GetParam(), true);
+  simulation.Run(30s);
+  simulation.SetMood(Mood::kGone);
+  // Five, once no call from before ends well between them.
+  EXPECT_LE(simulation.Run(25s).picks["0"], 20);
+}
+
 INSTANTIATE_TEST_SUITE_P(CallsPerSecond, SimulationTest,
-                         ::testing::Values(30, 300, 5000));
+                         ::testing::Values(30, 300, 2000));
 
 }  // namespace
 }  // namespace grpccommon

@@ -98,7 +98,7 @@ void Endpoint::OnStart(Clock::TimePoint now) {
 
 int Endpoint::OnEnd(Outcome outcome, Clock::Duration rtt,
                     Clock::TimePoint now) {
-  calls_.fetch_sub(kInFlight + kWaiting, memory_order_relaxed);
+  CountDown(kInFlight + kWaiting);
   // Whoever still waits may have started just now.
   waiting_since_ns_.store(Nanoseconds(now), memory_order_relaxed);
   const auto rtt_ns =
@@ -124,14 +124,21 @@ int Endpoint::OnEnd(Outcome outcome, Clock::Duration rtt,
 }
 
 void Endpoint::OnFirstMessage(Clock::Duration rtt, Clock::TimePoint now) {
-  calls_.fetch_sub(kWaiting, memory_order_relaxed);
+  CountDown(kWaiting);
   waiting_since_ns_.store(Nanoseconds(now), memory_order_relaxed);
   Sample(static_cast<double>(std::max<std::int64_t>(rtt.count(), 1)), now);
 }
 
 int Endpoint::OnStreamEnd(Outcome outcome) {
-  calls_.fetch_sub(kInFlight, memory_order_relaxed);
+  CountDown(kInFlight);
   return Count(outcome);
+}
+
+void Endpoint::CountDown(std::uint64_t calls) {
+  [[maybe_unused]] const std::uint64_t before =
+      calls_.fetch_sub(calls, memory_order_relaxed);
+  assert(InFlight(before) >= InFlight(calls) &&
+         before / kWaiting >= calls / kWaiting);
 }
 
 int Endpoint::Count(Outcome outcome) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cassert>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -36,8 +35,8 @@ inline bool Avoids(const PickContext& context, const Endpoint* endpoint) {
 inline std::size_t RandomIndex(const Random& random, std::size_t count) {
   const auto index =
       static_cast<std::size_t>(random() * static_cast<double>(count));
-  assert(index < count);
-  return index;
+  // Rounding may lead to the end.
+  return std::min(index, count - 1);
 }
 
 /// Holds back calls from endpoints in slow start, for the policies that know

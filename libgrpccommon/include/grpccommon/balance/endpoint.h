@@ -160,6 +160,7 @@ class GRPCCOMMON_EXPORT Endpoint {
 
   double DecayedLatency(Clock::TimePoint now) const;
   void Sample(double rtt_ns, Clock::TimePoint now);
+  void CountDown(std::uint64_t calls);
   int Count(Outcome outcome);
   void StartSlowly(Clock::TimePoint now);
   void SetEjected(bool ejected) {
