@@ -57,20 +57,23 @@ class Believer final : public Authenticator {
 }  // namespace
 
 InstanceProcess::InstanceProcess(const std::string& registry,
-                                 std::chrono::microseconds service_time,
+                                 const Behaviour& behaviour,
                                  const std::string& journal) {
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) Fail("no pipe");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  std::string program = FAULT_INSTANCE;
-  std::string address = registry;
-  std::string time = std::to_string(service_time.count());
-  std::string file = journal;
-  const std::array<char*, 5> arguments = {program.data(), address.data(),
-                                          time.data(), file.data(), nullptr};
-  if (posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments.data(),
+  std::array<std::string, 6> words = {
+      FAULT_INSTANCE,
+      registry,
+      journal,
+      std::to_string(behaviour.service_time.count()),
+      std::to_string(behaviour.pause_every),
+      std::to_string(behaviour.pause.count())};
+  std::array<char*, words.size() + 1> arguments{};
+  for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
+  if (posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(),
                   environ) != 0) {
     Fail("cannot start an instance");
   }
@@ -90,6 +93,10 @@ InstanceProcess::~InstanceProcess() {
   if (pid_ == 0) return;
   kill(pid_, SIGKILL);
   Wait();
+}
+
+int InstanceProcess::port() const {
+  return std::atoi(address_.substr(address_.rfind(':') + 1).c_str());
 }
 
 void InstanceProcess::Signal(int signal) { kill(pid_, signal); }
@@ -179,9 +186,9 @@ void Cluster::StopRegistry() {
 }
 
 std::unique_ptr<InstanceProcess> Cluster::StartInstance(
-    std::chrono::microseconds service_time) {
-  auto instance = std::make_unique<InstanceProcess>(
-      impl_->address, service_time, impl_->journal());
+    const Behaviour& behaviour) {
+  auto instance = std::make_unique<InstanceProcess>(impl_->address, behaviour,
+                                                    impl_->journal());
   std::unique_lock lock(impl_->mutex);
   const bool known = impl_->changed.wait_for(lock, 30s, [&] {
     for (const Instance& other : impl_->known.instances) {

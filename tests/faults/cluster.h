@@ -16,17 +16,25 @@
 
 namespace grpccommon::test {
 
+/// How fast an instance answers.
+struct Behaviour {
+  std::chrono::microseconds service_time{0};
+  /// Each so many-th request takes longer by `pause`; 0: none.
+  int pause_every = 0;
+  std::chrono::microseconds pause{0};
+};
+
 /// A process of fault_instance; killed at destruction if it still runs.
 class InstanceProcess {
  public:
-  InstanceProcess(const std::string& registry,
-                  std::chrono::microseconds service_time,
+  InstanceProcess(const std::string& registry, const Behaviour& behaviour,
                   const std::string& journal);
   ~InstanceProcess();
   InstanceProcess(const InstanceProcess&) = delete;
   InstanceProcess& operator=(const InstanceProcess&) = delete;
 
   const std::string& address() const { return address_; }
+  int port() const;
   void Signal(int signal);
   /// Waits for its end and returns its exit code; -1 if a signal ended it.
   int Wait();
@@ -44,7 +52,7 @@ class Cluster {
 
   /// Starts an instance and waits until the registry knows it.
   std::unique_ptr<InstanceProcess> StartInstance(
-      std::chrono::microseconds service_time = std::chrono::microseconds(0));
+      const Behaviour& behaviour = {});
 
   /// A client's view of the same registry.
   std::shared_ptr<Registry> registry();

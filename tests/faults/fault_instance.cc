@@ -2,7 +2,8 @@
 // An instance of the echo service in a process of its own, for tests that do
 // bad things to it:
 //
-//   fault_instance <registry address> <service time in µs> <journal>
+//   fault_instance <registry address> <journal> <service time in µs>
+//                  <every n-th request pauses, or 0> <pause in µs>
 //
 // Each request that a handler got is a line in the journal. Prints its address
 // once it is registered.
@@ -28,11 +29,17 @@ using echo::v1::EchoRequest;
 using echo::v1::EchoResponse;
 using namespace std::chrono_literals;
 
+struct Behaviour {
+  std::chrono::microseconds service_time;
+  int pause_every;
+  std::chrono::microseconds pause;
+};
+
 class Echo : public echo::v1::EchoService::CallbackService {
  public:
-  Echo(grpccommon::Scheduler& scheduler, std::chrono::nanoseconds service_time,
+  Echo(grpccommon::Scheduler& scheduler, const Behaviour& behaviour,
        int journal)
-      : scheduler_(scheduler), service_time_(service_time), journal_(journal) {}
+      : scheduler_(scheduler), behaviour_(behaviour), journal_(journal) {}
 
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
                                   const EchoRequest* request,
@@ -44,10 +51,15 @@ class Echo : public echo::v1::EchoService::CallbackService {
     }
     response->set_text(request->text());
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (service_time_ == 0ns) {
+    std::chrono::microseconds wait = behaviour_.service_time;
+    if (behaviour_.pause_every > 0 &&
+        requests_.fetch_add(1) % behaviour_.pause_every == 0) {
+      wait += behaviour_.pause;
+    }
+    if (wait == 0us) {
       reactor->Finish(grpc::Status::OK);
     } else {
-      scheduler_.RunAfter(service_time_,
+      scheduler_.RunAfter(wait,
                           [reactor] { reactor->Finish(grpc::Status::OK); });
     }
     return reactor;
@@ -55,15 +67,16 @@ class Echo : public echo::v1::EchoService::CallbackService {
 
  private:
   grpccommon::Scheduler& scheduler_;
-  const std::chrono::nanoseconds service_time_;
+  const Behaviour behaviour_;
   const int journal_;
+  std::atomic<int> requests_{0};
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 64;
-  const int journal = open(argv[3], O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (argc != 6) return 64;
+  const int journal = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (journal < 0) return 73;
   const auto scheduler = grpccommon::CreateScheduler();
   auto registry = grpccommon::RemoteRegistry::Create(
@@ -72,7 +85,11 @@ int main(int argc, char** argv) {
        .authorization_in_plaintext = true},
       *scheduler);
   if (!registry.ok()) return grpccommon::ExitWith(registry.status());
-  Echo echo(*scheduler, std::chrono::microseconds(std::atoi(argv[2])), journal);
+  Echo echo(*scheduler,
+            {.service_time = std::chrono::microseconds(std::atoi(argv[3])),
+             .pause_every = std::atoi(argv[4]),
+             .pause = std::chrono::microseconds(std::atoi(argv[5]))},
+            journal);
 
   grpccommon::ServerOptions options;
   options.name = "echo";
