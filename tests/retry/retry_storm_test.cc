@@ -23,6 +23,7 @@
 #include "grpccommon/retry/throttle.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "retry/event_queue.h"
+#include "support/time_series.h"
 
 namespace grpccommon {
 namespace {
@@ -200,6 +201,15 @@ struct Verdict {
 Verdict Judge(const char* name, const CreateAllowance& create_allowance) {
   Storm storm(create_allowance);
   const std::vector<Second>& seconds = storm.Run();
+  test::TimeSeries series(std::string("storm_") + name,
+                          {"calls", "attempts", "good"});
+  series.Mark(kFailsAt * 1000, "bears a fifth");
+  series.Mark(kHealsAt * 1000, "as before");
+  for (int i = 0; i < kEndsAt; ++i) {
+    const Second& second = seconds[static_cast<std::size_t>(i)];
+    series.Add(i * 1000, {double(second.calls), double(second.attempts),
+                          double(second.good)});
+  }
   const auto good = [&](int second) {
     return seconds[static_cast<std::size_t>(second)].good >= kOffered * 0.95;
   };
