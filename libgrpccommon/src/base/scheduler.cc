@@ -46,7 +46,8 @@ class ThreadScheduler : public Scheduler {
     }
     // A task may cancel itself; waiting for it there would never end. No task
     // has the number 0, which is what runs while none does.
-    while (id != 0 && running_ == id && std::this_thread::get_id() != thread_.get_id()) {
+    while (id != 0 && running_ == id &&
+           std::this_thread::get_id() != thread_.get_id()) {
       done_.Wait(mutex_);
     }
     return false;
