@@ -551,9 +551,12 @@ TEST_P(ClientStreamTest, ThatIsRefusedIsNotSent) {
 
 TEST_P(ClientStreamTest, EndsAtItsDeadline) {
   ScriptedServer server;
-  server.script().hold = true;
   Register(server.address());
-  const StreamResult result = Run(Connect(), {.timeout = 100ms});
+  Client<EchoService>& client = Connect();
+  // Connected, so that the time is the server's alone.
+  ASSERT_TRUE(Run(client).status.ok());
+  server.script().hold = true;
+  const StreamResult result = Run(client, {.timeout = 100ms});
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ExpectNothingInFlight();
 }
