@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -70,7 +71,11 @@ class FaultsTest : public ::testing::Test {
   void NoteStall(std::chrono::nanoseconds stall) {
     stall_ = std::max(stall_, stall);
   }
-  bool TooBusy() const { return stall_ > 20ms; }
+  // Where others are known to work beside us, latencies are printed and not
+  // judged; what must not fail is, everywhere.
+  bool TooBusy() const {
+    return stall_ > 20ms || std::getenv("GRPCCOMMON_SHARED_MACHINE") != nullptr;
+  }
 
   Cluster cluster_;
   std::chrono::nanoseconds stall_{0};
