@@ -74,7 +74,7 @@ class FaultsTest : public ::testing::Test {
   // Where others are known to work beside us, latencies are printed and not
   // judged; what must not fail is, everywhere.
   bool TooBusy() const {
-    return stall_ > 20ms || std::getenv("GRPCCOMMON_SHARED_MACHINE") != nullptr;
+    return stall_ > 20ms || std::getenv("FAULTS_SHARED_MACHINE") != nullptr;
   }
 
   Cluster cluster_;

@@ -251,22 +251,29 @@ class LeaseStore::Impl {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ended_ || !hub_.IsWatched(service)) return;
     dirty_.insert(service);
-    if (flush_planned_) return;
+    if (!flush_planned_) PlanFlush();
+  }
+
+  void PlanFlush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     flush_planned_ = true;
     flush_ = scheduler_.RunAfter(Clock::Duration::zero(), [this] { Flush(); });
   }
 
+  // The next one is planned by this one when it is done: the destructor waits
+  // for the latest, and so for every one.
   void Flush() {
     std::set<std::string> dirty;
     {
       const MutexLock lock(mutex_);
       dirty.swap(dirty_);
-      flush_planned_ = false;
     }
     for (const std::string& service : dirty) {
       View view = Lookup(service);
       hub_.Publish(service, std::move(view.instances), view.revision);
     }
+    const MutexLock lock(mutex_);
+    flush_planned_ = false;
+    if (!dirty_.empty() && !ended_) PlanFlush();
   }
 
   // One timer at the earliest deadline does: when it fires and the lease has
