@@ -3,14 +3,20 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpccommon/call/method.h"
 #include "grpccommon/call/server_interceptor.h"
 #include "grpccommon/metrics/metric.h"
+#include "grpccommon/metrics/metrics_registry.h"
 #include "grpcpp/support/status.h"
 
 /// What the metrics of the server's and of the client's calls have in common.
@@ -67,5 +73,96 @@ class RefusalCounters {
   };
   std::atomic<Entry*> newest_{nullptr};
 };
+
+/// The help texts, which say on which side the calls are.
+struct CallMetricHelp {
+  std::string started;
+  std::string handled;
+  std::string sent;
+  std::string received;
+  std::string handling;
+  std::string in_flight;
+  std::string refused;
+};
+
+/// Puts a family that was added into its place; otherwise `status` says why it
+/// could not be, unless it says something already.
+template <typename Family>
+void KeepFamily(Family*& place, absl::StatusOr<Family*> added,
+                absl::Status& status) {
+  if (added.ok()) {
+    place = *added;
+  } else {
+    status.Update(added.status());
+  }
+}
+
+/// The families that both sides have, and refusals by interceptor.
+struct CallFamilies {
+  /// `side` is "server" or "client".
+  absl::Status Add(MetricsRegistry& registry, const std::string& side,
+                   CallMetricHelp help, const std::vector<double>& buckets);
+
+  CounterFamily* started = nullptr;
+  CounterFamily* handled = nullptr;
+  CounterFamily* sent = nullptr;
+  CounterFamily* received = nullptr;
+  HistogramFamily* handling = nullptr;
+  UpDownCounterFamily* in_flight = nullptr;
+  CounterFamily* refused = nullptr;
+  RefusalCounters refusals;
+};
+
+/// One method's metrics.
+class MethodCallMetrics {
+ public:
+  MethodCallMetrics() = default;
+  /// Messages that no hook sees are counted when the call ends.
+  MethodCallMetrics(CallFamilies& families, const Method& method,
+                    const std::vector<double>& buckets, bool sent_by_hook,
+                    bool received_by_hook);
+
+  void Start() const {
+    started_->Increment();
+    in_flight_->Add(1);
+  }
+  void Sent() const { sent_->Increment(); }
+  void Received() const { received_->Increment(); }
+  /// The messages are those of the whole call.
+  void Finish(grpc::StatusCode code, std::chrono::nanoseconds duration,
+              std::uint64_t sent, std::uint64_t received) const;
+
+  bool sent_by_hook() const { return sent_by_hook_; }
+  bool received_by_hook() const { return received_by_hook_; }
+
+ private:
+  Counter* started_ = nullptr;
+  UpDownCounter* in_flight_ = nullptr;
+  Counter* sent_ = nullptr;
+  Counter* received_ = nullptr;
+  Histogram* handling_ = nullptr;
+  std::array<Counter*, kGoCodes.size()> handled_{};
+  bool sent_by_hook_ = false;
+  bool received_by_hook_ = false;
+};
+
+/// The interceptors' options have the same fields on both sides.
+template <typename Options>
+absl::Status CheckAllBuckets(const Options& options) {
+  absl::Status valid = CheckBuckets(options.buckets);
+  for (const auto& override : options.method_buckets) {
+    valid.Update(CheckBuckets(override.buckets));
+  }
+  return valid;
+}
+
+template <typename Options>
+const std::vector<double>& BucketsOf(const Options& options,
+                                     const Method& method) {
+  for (const auto& override : options.method_buckets) {
+    if (override.methods(method)) return override.buckets;
+  }
+  return options.buckets;
+}
 
 }  // namespace grpccommon::internal
