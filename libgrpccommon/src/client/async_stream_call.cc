@@ -9,15 +9,8 @@
 #include "grpccommon/status/convert.h"
 
 namespace grpccommon::internal {
-namespace {
 
 using google::protobuf::MessageLite;
-
-grpc::Status Cancelled() {
-  return {grpc::StatusCode::CANCELLED, "the call was cancelled"};
-}
-
-}  // namespace
 
 // The fields beside the reactor's are guarded by the call's lock.
 class AsyncStreamCall::Attempt

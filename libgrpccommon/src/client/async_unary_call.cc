@@ -14,10 +14,6 @@ namespace {
 
 using google::protobuf::MessageLite;
 
-grpc::Status Cancelled() {
-  return {grpc::StatusCode::CANCELLED, "the call was cancelled"};
-}
-
 // The messages of a caller that waits. A hedge may just be sent when another
 // attempt's answer lets the caller go, so the request is a copy.
 class WaitingMessages : public AsyncMessages {

@@ -38,10 +38,6 @@ class BlockingCall : protected InFlight::Entry {
   bool Watch(grpc::ClientContext* context);
   void Cancel();
 
-  static grpc::Status Cancelled() {
-    return {grpc::StatusCode::CANCELLED, "the call was cancelled"};
-  }
-
   ServiceClient& client_;
   CallRun run_;
 

@@ -51,9 +51,7 @@ CallRun::CallRun(ServiceClient& client, const ClientMethod& method,
     : client_(client),
       method_(method),
       options_(options),
-      call_(ClientCallDriver::Key()),
-      plan_(options.retry ? method.attempts : method.single_attempt,
-            client.resources().random, std::nullopt) {
+      call_(ClientCallDriver::Key()) {
   const ServiceResources& resources = client.resources();
   ClientCallDriver::Start(call_, method.method, resources.service,
                           options.parent, *resources.clock, resources.logger);
@@ -84,9 +82,8 @@ absl::Status CallRun::SetDeadline() {
     }
   }
   ClientCallDriver::set_deadline(call_, deadline);
-  plan_ =
-      AttemptPlan(options_.retry ? method_.attempts : method_.single_attempt,
-                  client_.resources().random, deadline);
+  plan_.emplace(options_.retry ? method_.attempts : method_.single_attempt,
+                client_.resources().random, deadline);
   return budget.status();
 }
 
@@ -195,7 +192,7 @@ void CallRun::MakeContext(RunningAttempt& attempt) {
   // How long a stream lasts says nothing about the server, so an attempt's
   // time-out does not hold for it.
   const std::optional<Clock::TimePoint> deadline =
-      method_.method.kind == CallKind::kUnary ? plan_.AttemptDeadline(now)
+      method_.method.kind == CallKind::kUnary ? plan_->AttemptDeadline(now)
                                               : call_.deadline();
   if (deadline.has_value()) context.set_deadline(ToCore(*deadline - now));
   context.AddMetadata(std::string(metadata::kRequestId),
@@ -211,7 +208,7 @@ void CallRun::OnFirstMessage(RunningAttempt& attempt) {
   attempt.pick.endpoint->OnFirstMessage(rtt, now);
   attempt.permit.Record(Outcome::kSuccess, rtt);
   attempt.endpoint_permit.Record(Outcome::kSuccess, rtt);
-  plan_.OnAttemptEnd({}, now);
+  plan_->OnAttemptEnd({}, now);
 }
 
 void CallRun::OnMessageSent() {
@@ -282,7 +279,7 @@ grpc::Status CallRun::Finish(grpc::Status status, RunningAttempt* last) {
   CallInfo& info = *options_.info;
   info = CallInfo();
   info.attempts = call_.attempts();
-  info.stop_reason = plan_.stop_reason();
+  info.stop_reason = plan_->stop_reason();
   info.request_id = call_.request_id();
   info.duration = client_.resources().clock->Now() - call_.started_at();
   if (last != nullptr) {

@@ -20,6 +20,11 @@ namespace grpccommon::internal {
 
 class ServiceClient;
 
+/// How a call ends that its caller, its parent or a shutdown calls off.
+inline grpc::Status Cancelled() {
+  return {grpc::StatusCode::CANCELLED, "the call was cancelled"};
+}
+
 /// One attempt on its way.
 struct RunningAttempt {
   ClientAttempt info;
@@ -92,7 +97,8 @@ class CallRun {
   grpc::Status Finish(grpc::Status status, RunningAttempt* last);
 
   ClientCall& call() { return call_; }
-  AttemptPlan& plan() { return plan_; }
+  /// From Begin on.
+  AttemptPlan& plan() { return *plan_; }
   const ClientMethod& method() const { return method_; }
   const CallOptions& options() const { return options_; }
   ServiceClient& client() { return client_; }
@@ -113,7 +119,8 @@ class CallRun {
   const ClientMethod& method_;
   const CallOptions& options_;
   ClientCall call_;
-  AttemptPlan plan_;
+  // Made with the deadline.
+  std::optional<AttemptPlan> plan_;
   std::size_t started_hooks_ = 0;
   // Endpoints that this call has tried, or found closed by their breaker.
   std::vector<std::shared_ptr<ClientEndpoint>> tried_;
