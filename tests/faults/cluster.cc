@@ -16,7 +16,6 @@
 #include <iostream>
 #include <mutex>
 
-#include "grpccommon/auth/authenticator.h"
 #include "grpccommon/registry/lease_store.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/registry/remote_registry.h"
@@ -26,6 +25,7 @@
 #include "services/registry/memory_leases.h"
 #include "services/registry/registration_policy.h"
 #include "services/registry/registry_service.h"
+#include "support/believer.h"
 
 namespace grpccommon::test {
 namespace {
@@ -37,22 +37,6 @@ namespace registry_service = platform::registry;
   std::cerr << "cluster: " << what << '\n';
   std::abort();
 }
-
-// "authorization: <subject> <role>" is believed.
-class Believer final : public Authenticator {
- public:
-  absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
-      ServerCall& call) override {
-    const std::string text(call.metadata("authorization"));
-    if (text.empty()) return nullptr;
-    auto principal = std::make_shared<Principal>();
-    const std::size_t space = text.find(' ');
-    principal->subject = text.substr(0, space);
-    principal->roles = {text.substr(space + 1)};
-    return principal;
-  }
-  std::string hint() const override { return "say who you are"; }
-};
 
 }  // namespace
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "gmock/gmock.h"
-#include "grpccommon/auth/authenticator.h"
 #include "grpccommon/registry/lease_store.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/registry/remote_registry.h"
@@ -22,16 +21,16 @@
 #include "grpccommon/testing/test_server.h"
 #include "gtest/gtest.h"
 #include "services/registry/memory_leases.h"
+#include "support/believer.h"
 
 namespace platform::registry {
 namespace {
 
 using namespace std::chrono_literals;
-using grpccommon::Authenticator;
 using grpccommon::InstanceSet;
 using grpccommon::LeaseStore;
-using grpccommon::Principal;
 using grpccommon::RemoteRegistry;
+using grpccommon::test::Believer;
 using grpccommon::testing::FakeClock;
 using grpccommon::testing::FakeScheduler;
 using grpccommon::testing::HasReason;
@@ -46,24 +45,6 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 namespace v1 = grpccommon::registry::v1;
-
-// "authorization: <subject> [role]" is believed.
-class Believer final : public Authenticator {
- public:
-  absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
-      grpccommon::ServerCall& call) override {
-    const std::string text(call.metadata("authorization"));
-    if (text.empty()) return nullptr;
-    auto principal = std::make_shared<Principal>();
-    const std::size_t space = text.find(' ');
-    principal->subject = text.substr(0, space);
-    if (space != std::string::npos) {
-      principal->roles = {text.substr(space + 1)};
-    }
-    return principal;
-  }
-  std::string hint() const override { return "say who you are"; }
-};
 
 class RegistryServiceTest : public ::testing::Test {
  protected:
