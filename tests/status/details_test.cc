@@ -146,5 +146,15 @@ TEST(DetailsTest, NotFoundNamesTheResource) {
   EXPECT_EQ(info.resource_name(), "7");
 }
 
+TEST(DetailsTest, AVersionConflictTellsTheCurrentVersion) {
+  const absl::Status status = VersionConflict("book", "b1", 7);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(status.message(), "book \"b1\" has version 7 now: read it again");
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(GetDetail(status, info));
+  EXPECT_EQ(info.reason(), "VERSION_CONFLICT");
+  EXPECT_EQ(info.metadata().at("current_version"), "7");
+}
+
 }  // namespace
 }  // namespace grpccommon

@@ -167,4 +167,14 @@ absl::Status NotFound(std::string_view type, std::string_view name) {
   return status;
 }
 
+absl::Status VersionConflict(std::string_view type, std::string_view name,
+                             std::int64_t current_version) {
+  const std::string version = absl::StrCat(current_version);
+  return WithReason(absl::AbortedError(absl::StrCat(
+                        ToAbsl(type), " \"", ToAbsl(name), "\" has version ",
+                        version, " now: read it again")),
+                    "VERSION_CONFLICT", kErrorDomain,
+                    {{"current_version", version}});
+}
+
 }  // namespace grpccommon

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -78,5 +79,11 @@ GRPCCOMMON_EXPORT absl::Status Overloaded(std::string_view reason,
 /// NOT_FOUND with ResourceInfo.
 GRPCCOMMON_EXPORT absl::Status NotFound(std::string_view type,
                                         std::string_view name);
+/// ABORTED, reason VERSION_CONFLICT, with the current version in the reason's
+/// metadata: what the caller has read was changed meanwhile, so they read it
+/// again and decide anew.
+GRPCCOMMON_EXPORT absl::Status VersionConflict(std::string_view type,
+                                               std::string_view name,
+                                               std::int64_t current_version);
 
 }  // namespace grpccommon
