@@ -126,6 +126,10 @@ class StreamSender : public StreamCore {
     callback();
   }
 
+  void CallWhenIdle(std::function<void()> callback) {
+    when_idle_ = std::move(callback);
+  }
+
   std::size_t room() const {
     const MutexLock lock(mutex_);
     return closed_ == absl::StatusCode::kOk ? options_.max_queued - count_ : 0;
@@ -230,12 +234,14 @@ class StreamSender : public StreamCore {
   void Sent(bool ok) {
     Step step;
     bool end = false;
+    bool idle = false;
     std::function<void()> writable;
     {
       const MutexLock lock(mutex_);
       busy_ = false;
       if (ok) {
         step = NextLocked();
+        idle = !busy_ && closed_ == absl::StatusCode::kOk;
       } else {
         ClearLocked();
         end = CloseLocked(absl::CancelledError("the client has gone"));
@@ -247,6 +253,7 @@ class StreamSender : public StreamCore {
     if (end) SendEnd();
     Perform(std::move(step));
     if (writable != nullptr) RunFenced("writable", writable);
+    if (idle && when_idle_ != nullptr) RunFenced("idle", when_idle_);
   }
 
   /// To be called from OnDone: lets a waiting producer find out.
@@ -433,6 +440,8 @@ class StreamSender : public StreamCore {
   std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> draining_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> when_writable_ ABSL_GUARDED_BY(mutex_);
+  // Set before the first message, and so before it is read.
+  std::function<void()> when_idle_;
 };
 
 }  // namespace internal

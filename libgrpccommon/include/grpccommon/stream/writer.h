@@ -19,6 +19,8 @@ namespace grpccommon {
 
 template <typename Message, typename Subject>
 class Broadcaster;
+template <typename Message>
+class StateFeed;
 
 /// Sends a server stream from any thread, through a bounded queue:
 ///
@@ -93,6 +95,13 @@ class StreamWriter final
   void WhenWritable(std::function<void()> callback) {
     this->CallWhenWritable(std::move(callback));
   }
+  /// Calls `callback` each time that all which was written has left, until the
+  /// stream ends: on a gRPC thread, which it must not block. For producers that
+  /// make the next message when there is room for it, and not before
+  /// (StateFeed). To be called before the first message.
+  void WhenIdle(std::function<void()> callback) {
+    this->CallWhenIdle(std::move(callback));
+  }
   /// Calls `callback` when gRPC is done with the call, whatever ended it: on a
   /// gRPC thread, or at once if it is. The last thing that happens to a stream.
   void WhenDone(std::function<void()> callback) {
@@ -109,6 +118,8 @@ class StreamWriter final
  private:
   template <typename Message, typename Subject>
   friend class Broadcaster;
+  template <typename Message>
+  friend class StateFeed;
   using Base = grpc::ServerWriteReactor<Response>;
 
   void StartSend(const Response* message, grpc::WriteOptions options) override {
