@@ -8,10 +8,6 @@
 // made at first use) and what verifies it (dev_jwks.json). Without a subject
 // nothing is printed: the files are there afterwards.
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <iostream>
@@ -31,29 +27,6 @@ namespace {
 constexpr std::string_view kIssuer = "grpccommon-dev";
 constexpr std::string_view kAudience = "grpccommon-dev";
 
-/// Writes a file that was not there. Errors: kAlreadyExists, kUnavailable.
-absl::Status CreateFile(const std::string& path, std::string_view content,
-                        mode_t mode) {
-  // Under another name first: whoever sees the file sees all of it.
-  const std::string unfinished = path + "." + std::to_string(getpid());
-  const int file = open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL, mode);
-  if (file < 0) {
-    return absl::UnavailableError("cannot create " + unfinished + ": " +
-                                  std::generic_category().message(errno));
-  }
-  const bool written =
-      write(file, content.data(), content.size()) == ssize_t(content.size());
-  absl::Status status;
-  if (close(file) != 0 || !written) {
-    status = absl::UnavailableError("cannot write " + unfinished);
-  } else if (link(unfinished.c_str(), path.c_str()) != 0) {
-    status = errno == EEXIST ? absl::AlreadyExistsError(path)
-                             : absl::UnavailableError("cannot create " + path);
-  }
-  unlink(unfinished.c_str());
-  return status;
-}
-
 /// The folder's key; made at first use, by one of those who try at once.
 absl::StatusOr<grpccommon::JwtSigner> LoadSigner(const std::string& folder) {
   const std::string key_file = folder + "/dev_key.json";
@@ -63,7 +36,7 @@ absl::StatusOr<grpccommon::JwtSigner> LoadSigner(const std::string& folder) {
         grpccommon::JwtAlgorithm::kEs256, "dev");
     if (!fresh.ok()) return fresh.status();
     const absl::Status created =
-        CreateFile(key_file, fresh->PrivateJwk(), S_IRUSR | S_IWUSR);
+        grpccommon::CreateFile(key_file, fresh->PrivateJwk(), 0600);
     if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
     key = grpccommon::ReadFile(key_file);
   }
@@ -75,7 +48,7 @@ absl::StatusOr<grpccommon::JwtSigner> LoadSigner(const std::string& folder) {
   const absl::StatusOr<std::string> jwks = signer->PublicJwks();
   if (!jwks.ok()) return jwks.status();
   const absl::Status published =
-      CreateFile(folder + "/dev_jwks.json", *jwks, 0644);
+      grpccommon::CreateFile(folder + "/dev_jwks.json", *jwks, 0644);
   if (!published.ok() && !absl::IsAlreadyExists(published)) return published;
   return signer;
 }

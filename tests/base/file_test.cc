@@ -6,9 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "grpccommon/testing/fake_clock.h"
 
@@ -54,6 +58,45 @@ TEST_F(FileTest, RefusesMoreThanSoManyBytes) {
   const auto content = ReadFile(Path(), 4);
   EXPECT_EQ(content.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(content.status().message()), HasSubstr(Path()));
+}
+
+TEST_F(FileTest, CreatesAFileWithItsPermissions) {
+  const std::string content = std::string(100000, 'x') + '\0' + "end\n";
+  ASSERT_TRUE(CreateFile(Path(), content, 0600).ok());
+  EXPECT_EQ(*ReadFile(Path()), content);
+  struct stat info;
+  ASSERT_EQ(stat(Path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1)
+      << "nothing else is left";
+}
+
+TEST_F(FileTest, CreatesOnlyWhatIsNotThere) {
+  Write("old");
+  const absl::Status created = CreateFile(Path(), "new", 0600);
+  EXPECT_EQ(created.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(created.message()), HasSubstr(Path()));
+  EXPECT_EQ(*ReadFile(Path()), "old");
+  const absl::Status lost = CreateFile(Path("none/file"), "new", 0600);
+  EXPECT_EQ(lost.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(lost.message()), HasSubstr(Path("none/file")));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(FileTest, OneOfSeveralCreatesAFile) {
+  std::atomic<int> created = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      const std::string content(1000, static_cast<char>('a' + i));
+      const absl::Status status = CreateFile(Path(), content, 0600);
+      if (status.ok()) ++created;
+      EXPECT_TRUE(status.ok() || absl::IsAlreadyExists(status)) << status;
+      EXPECT_EQ(ReadFile(Path())->size(), 1000u) << "half a file";
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(created, 1);
 }
 
 TEST_F(FileTest, SaysWhichFileIsMissing) {

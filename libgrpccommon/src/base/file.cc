@@ -12,13 +12,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpccommon/base/random.h"
 
 namespace grpccommon {
 namespace {
 
-absl::Status ErrnoStatus(int error, const std::string& path) {
+absl::Status ErrnoStatus(int error, const std::string& path,
+                         absl::string_view action = "read") {
   const std::string message =
-      absl::StrCat("cannot read ", path, ": ", std::strerror(error));
+      absl::StrCat("cannot ", action, " ", path, ": ", std::strerror(error));
+  if (error == EEXIST) return absl::AlreadyExistsError(message);
   if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
   if (error == EACCES || error == EPERM) {
     return absl::PermissionDeniedError(message);
@@ -40,6 +43,19 @@ class FileDescriptor {
   const int fd_;
 };
 
+// Returns zero or errno.
+int WriteAll(int file, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written = write(file, content.data(), content.size());
+    if (written >= 0) {
+      content.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return fsync(file) == 0 ? 0 : errno;
+}
+
 using Fingerprint = std::tuple<dev_t, ino_t, off_t, std::time_t, long>;
 
 std::optional<Fingerprint> TakeFingerprint(const std::string& path) {
@@ -50,6 +66,29 @@ std::optional<Fingerprint> TakeFingerprint(const std::string& path) {
 }
 
 }  // namespace
+
+absl::Status CreateFile(const std::string& path, std::string_view content,
+                        unsigned int permissions) {
+  // Under a name of its own until it is complete.
+  const std::string unfinished =
+      absl::StrCat(path, ".", getpid(), ".", absl::Hex(RandomBits()));
+  const FileDescriptor file(open(unfinished.c_str(),
+                                 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                                 static_cast<mode_t>(permissions)));
+  if (file.get() < 0) return ErrnoStatus(errno, path, "create");
+  int error = WriteAll(file.get(), content);
+  if (error == 0 && link(unfinished.c_str(), path.c_str()) != 0) error = errno;
+  unlink(unfinished.c_str());
+  if (error != 0) return ErrnoStatus(error, path, "create");
+  // Its name must last, too.
+  const std::string folder = path.substr(0, path.find_last_of('/') + 1);
+  const FileDescriptor names(open(folder.empty() ? "." : folder.c_str(),
+                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (names.get() < 0 || fsync(names.get()) != 0) {
+    return ErrnoStatus(errno, path, "sync the folder of");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::string> ReadFile(const std::string& path,
                                      std::size_t max_bytes) {

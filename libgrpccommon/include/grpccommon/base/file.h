@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "grpccommon/base/export.h"
 #include "grpccommon/base/scheduler.h"
@@ -16,6 +18,15 @@ namespace grpccommon {
 /// larger), each naming the path.
 GRPCCOMMON_EXPORT absl::StatusOr<std::string> ReadFile(
     const std::string& path, std::size_t max_bytes = 16 << 20);
+
+/// Makes a file that was not there, with these permissions (as in chmod; the
+/// umask is applied). Whoever sees the file sees all of it, and it survives the
+/// loss of power. Of several who try at once, one succeeds.
+/// Errors: kAlreadyExists, kNotFound (the folder), kPermissionDenied,
+/// kUnavailable (a full disk …), each naming the path.
+GRPCCOMMON_EXPORT absl::Status CreateFile(const std::string& path,
+                                          std::string_view content,
+                                          unsigned int permissions);
 
 /// Calls `on_change` on the scheduler's thread when the content of a file has
 /// changed, looked at every `interval`. Compares inode, size and modification
