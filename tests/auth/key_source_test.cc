@@ -38,6 +38,23 @@ TEST(StaticKeySourceTest, KeepsItsKeys) {
   EXPECT_THAT(source->status(), IsOk());
 }
 
+TEST(SettableKeySourceTest, HasTheKeysThatWereSetLast) {
+  SettableKeySource source;
+  EXPECT_TRUE(source.Keys()->empty());
+  std::uint64_t generation = source.generation();
+  for (const std::string id : {"a", "b"}) {
+    const JwtSigner signer = NewSigner(id);
+    source.Set(JwkSet({signer.verification_key()}));
+    ASSERT_THAT(source.Keys()->keys(), SizeIs(1));
+    EXPECT_EQ(source.Keys()->keys()[0].id(), id);
+    EXPECT_GT(source.generation(), generation);
+    generation = source.generation();
+  }
+  source.Set(JwkSet());
+  EXPECT_TRUE(source.Keys()->empty());
+  EXPECT_THAT(source.status(), IsOk());
+}
+
 class KeyFileTest : public ::testing::Test {
  protected:
   testing::FakeClock clock_;

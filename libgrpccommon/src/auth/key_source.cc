@@ -30,7 +30,6 @@ class KeyFile : public KeySource {
   KeyFile(const std::string& path, Scheduler& scheduler,
           Clock::Duration interval, const Logger& logger)
       : logger_(logger),
-        keys_(std::make_shared<const JwkSet>()),
         file_(
             path, "keys", Parse,
             [this](JwkSet fresh) { Apply(std::move(fresh)); }, scheduler,
@@ -42,10 +41,8 @@ class KeyFile : public KeySource {
     return JwkSet::Parse(content);
   }
 
-  std::shared_ptr<const JwkSet> Keys() const override { return keys_.Get(); }
-  std::uint64_t generation() const override {
-    return generation_.load(std::memory_order_acquire);
-  }
+  std::shared_ptr<const JwkSet> Keys() const override { return keys_.Keys(); }
+  std::uint64_t generation() const override { return keys_.generation(); }
   absl::Status status() const override { return file_.status(); }
 
  private:
@@ -53,18 +50,37 @@ class KeyFile : public KeySource {
     for (const std::string& note : fresh.skipped()) {
       logger_.Warning("key left out", {{"error", note}});
     }
-    keys_.Set(std::make_shared<const JwkSet>(std::move(fresh)));
-    // After the keys: who sees the new generation also sees the new keys.
-    generation_.fetch_add(1, std::memory_order_release);
+    keys_.Set(std::move(fresh));
   }
 
   const Logger logger_;
-  internal::Snapshot<JwkSet> keys_;
-  std::atomic<std::uint64_t> generation_{0};
+  SettableKeySource keys_;
   internal::WatchedFile<JwkSet> file_;
 };
 
 }  // namespace
+
+struct SettableKeySource::Impl {
+  internal::Snapshot<JwkSet> keys{std::make_shared<const JwkSet>()};
+  std::atomic<std::uint64_t> generation{0};
+};
+
+SettableKeySource::SettableKeySource() : impl_(std::make_unique<Impl>()) {}
+SettableKeySource::~SettableKeySource() = default;
+
+void SettableKeySource::Set(JwkSet keys) {
+  impl_->keys.Set(std::make_shared<const JwkSet>(std::move(keys)));
+  // After the keys: who sees the new generation also sees the new keys.
+  impl_->generation.fetch_add(1, std::memory_order_release);
+}
+
+std::shared_ptr<const JwkSet> SettableKeySource::Keys() const {
+  return impl_->keys.Get();
+}
+
+std::uint64_t SettableKeySource::generation() const {
+  return impl_->generation.load(std::memory_order_acquire);
+}
 
 std::unique_ptr<KeySource> CreateStaticKeySource(JwkSet keys) {
   return std::make_unique<StaticKeySource>(std::move(keys));

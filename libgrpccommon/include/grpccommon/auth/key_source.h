@@ -42,6 +42,24 @@ class GRPCCOMMON_EXPORT KeySource {
 /// Keys that never change.
 GRPCCOMMON_EXPORT std::unique_ptr<KeySource> CreateStaticKeySource(JwkSet keys);
 
+/// Keys that their owner replaces: those of an issuer that verifies its own
+/// tokens. Empty until they are set.
+class GRPCCOMMON_EXPORT SettableKeySource : public KeySource {
+ public:
+  SettableKeySource();
+  ~SettableKeySource() override;
+
+  /// What is verified after the return is verified with these.
+  void Set(JwkSet keys);
+
+  std::shared_ptr<const JwkSet> Keys() const override;
+  std::uint64_t generation() const override;
+
+ private:
+  struct Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
 struct KeyFileOptions {
   /// How often the file is looked at, in [10 ms, 1 h].
   Clock::Duration check_interval = std::chrono::seconds(5);
