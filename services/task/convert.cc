@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/task/convert.h"
 
-#include "services/task/token.h"
+#include "services/common/token.h"
 
 namespace platform::task {
 namespace {
@@ -36,7 +36,8 @@ taskservice::TaskEvent ToProto(const Change& change) {
   event.set_event_type(static_cast<taskservice::EventType>(change.type));
   *event.mutable_task() = ToProto(change.task);
   SetTime(change.at, *event.mutable_timestamp());
-  event.set_resume_token(MakeToken(TokenKind::kResume, change.sequence));
+  event.set_resume_token(common::MakeToken(common::TokenKind::kResume,
+                                           {.number = change.sequence}));
   return event;
 }
 

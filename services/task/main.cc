@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The task service. Configured as every server of the library (docs/server.md),
-// and by GRPCCOMMON_APP_DATABASE, the path of its database ("tasks.db"), and
+// and by GRPCCOMMON_APP_DATABASE, its database ("sqlite:tasks.db"), and
 // GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL, how often it is looked at ("10s").
 
 #include <algorithm>
@@ -16,7 +16,6 @@
 #include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
-#include "services/task/store_queue.h"
 #include "services/task/task_service.h"
 
 namespace {
@@ -55,6 +54,7 @@ absl::Status AddDatabaseCheck(platform::task::StoreQueue& store,
 int main() {
   using platform::task::StoreQueue;
   using platform::task::TaskService;
+  using platform::task::TaskStore;
 
   auto options =
       grpccommon::LoadServerOptions({.name = "task",
@@ -69,11 +69,14 @@ int main() {
   if (!server.ok()) return grpccommon::ExitWith(server.status());
 
   const char* const database = std::getenv("GRPCCOMMON_APP_DATABASE");
-  const auto store = StoreQueue::Open(
-      {.path = database != nullptr ? database : "tasks.db",
-       .on_error = [logger = (*server)->logger()](std::string_view error) {
-         logger.Error("the task store failed", {{"error", error}});
-       }});
+  const auto store = StoreQueue::Create([&](bool read_only) {
+    return TaskStore::Open(
+        {.url = database != nullptr ? database : "tasks.db",
+         .read_only = read_only,
+         .on_error = [logger = (*server)->logger()](std::string_view error) {
+           logger.Error("the database failed", {{"error", error}});
+         }});
+  });
   if (!store.ok()) return grpccommon::ExitWith(store.status());
   const auto service = TaskService::Create(**store);
   if (!service.ok()) return grpccommon::ExitWith(service.status());

@@ -14,12 +14,18 @@
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/stream/reader.h"
+#include "services/common/rpc.h"
+#include "services/common/token.h"
 #include "services/task/convert.h"
-#include "services/task/token.h"
 
 namespace platform::task {
 namespace {
 
+using common::MakeToken;
+using common::Place;
+using common::ReadPageToken;
+using common::ReadToken;
+using common::TokenKind;
 using grpccommon::Flow;
 using grpccommon::InvalidFields;
 using grpccommon::MutexLock;
@@ -95,67 +101,33 @@ void TaskService::Publish(const Change& change) {
                        change);
 }
 
-template <typename Result>
-grpc::ServerUnaryReactor* TaskService::Read(
-    grpc::CallbackServerContext& context,
-    std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> read,
-    std::function<void(Result)> answer) {
-  auto* const reactor = context.DefaultReactor();
+// A call of somebody: `read` and `write` get their scope.
+template <typename Read, typename Answer>
+grpc::ServerUnaryReactor* TaskService::ReadAs(
+    grpc::CallbackServerContext& context, Read read, Answer answer) {
   const absl::StatusOr<Scope> scope = options_.scope_of(context);
-  absl::Status status = scope.status();
-  if (status.ok()) {
-    status =
-        store_.Read([&context, reactor, scope = *scope, read = std::move(read),
-                     answer = std::move(answer)](TaskStore& store) {
-          if (context.IsCancelled()) {  // while it waited
-            return reactor->Finish(grpc::Status::CANCELLED);
-          }
-          absl::StatusOr<Result> result = read(store, scope);
-          const grpc::Status end = ToGrpcStatus(result.status());
-          if (result.ok()) answer(*std::move(result));
-          reactor->Finish(end);
-        });
-  }
-  if (!status.ok()) reactor->Finish(ToGrpcStatus(status));
-  return reactor;
+  if (!scope.ok()) return common::Finish(context, scope.status());
+  return common::ReadAndAnswer(
+      store_, context,
+      [scope = *scope, read](TaskStore& store) { return read(store, scope); },
+      answer);
 }
 
-template <typename Result>
-grpc::ServerUnaryReactor* TaskService::Write(
-    grpc::CallbackServerContext& context,
-    std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> write,
-    std::function<void(Result)> answer) {
-  auto* const reactor = context.DefaultReactor();
+template <typename Write, typename Answer>
+grpc::ServerUnaryReactor* TaskService::WriteAs(
+    grpc::CallbackServerContext& context, Write write, Answer answer) {
   const absl::StatusOr<Scope> scope = options_.scope_of(context);
-  absl::Status status = scope.status();
-  if (status.ok()) {
-    const auto result = std::make_shared<absl::StatusOr<Result>>();
-    status = store_.Write(
-        {.run =
-             [&context, result, scope = *scope,
-              write = std::move(write)](TaskStore& store) {
-               // While it waited; nothing is changed for nobody.
-               *result = context.IsCancelled()
-                             ? absl::CancelledError("the client has gone")
-                             : write(store, scope);
-             },
-         .done =
-             [reactor, result,
-              answer = std::move(answer)](const absl::Status& committed) {
-               const absl::Status end =
-                   committed.ok() ? result->status() : committed;
-               if (end.ok()) answer(**std::move(result));
-               reactor->Finish(ToGrpcStatus(end));
-             }});
-  }
-  if (!status.ok()) reactor->Finish(ToGrpcStatus(status));
-  return reactor;
+  if (!scope.ok()) return common::Finish(context, scope.status());
+  return common::WriteAndAnswer(
+      store_, context,
+      [scope = *scope, write](TaskStore& store) { return write(store, scope); },
+      answer);
 }
 
 grpc::ServerUnaryReactor* TaskService::CreateTask(
     grpc::CallbackServerContext* context, const CreateTaskRequest* request,
     taskservice::Task* response) {
-  return Write<Change>(
+  return WriteAs(
       *context,
       [request](TaskStore& store, const Scope& scope) {
         return store.Create(scope.owner, FromProto(*request));
@@ -169,7 +141,7 @@ grpc::ServerUnaryReactor* TaskService::CreateTask(
 grpc::ServerUnaryReactor* TaskService::GetTask(
     grpc::CallbackServerContext* context,
     const taskservice::GetTaskRequest* request, taskservice::Task* response) {
-  return Read<Task>(
+  return ReadAs(
       *context,
       [request](TaskStore& store, const Scope& scope) {
         return store.Get(scope, request->id());
@@ -181,7 +153,7 @@ grpc::ServerUnaryReactor* TaskService::UpdateTask(
     grpc::CallbackServerContext* context,
     const taskservice::UpdateTaskRequest* request,
     taskservice::Task* response) {
-  return Write<TaskStore::Updated>(
+  return WriteAs(
       *context,
       [request](TaskStore& store, const Scope& scope) {
         return store.Update(scope, request->id(), FromProto(*request));
@@ -196,7 +168,7 @@ grpc::ServerUnaryReactor* TaskService::DeleteTask(
     grpc::CallbackServerContext* context,
     const taskservice::DeleteTaskRequest* request,
     google::protobuf::Empty* /*response*/) {
-  return Write<Change>(
+  return WriteAs(
       *context,
       [request](TaskStore& store, const Scope& scope) {
         return store.Delete(scope, request->id());
@@ -212,25 +184,18 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(
     TaskPage page;
     std::int64_t count = 0;
   };
-  return Read<Answer>(
+  return ReadAs(
       *context,
       [request](TaskStore& store,
                 const Scope& scope) -> absl::StatusOr<Answer> {
-        std::int64_t after = 0;
-        if (!request->page_token().empty()) {
-          const std::optional<std::int64_t> place = ReadToken(
-              TokenKind::kPage, request->page_token(), request->filter());
-          if (!place.has_value()) {
-            return InvalidFields({{"page_token",
-                                   "is not the next_page_token of a page with "
-                                   "this filter"}});
-          }
-          after = *place;
-        }
+        const absl::StatusOr<std::optional<Place>> after =
+            ReadPageToken(request->page_token(), {request->filter()});
+        if (!after.ok()) return after.status();
         const int size =
             request->page_size() > 0 ? request->page_size() : kDefaultPageSize;
         absl::StatusOr<TaskPage> page = store.List(
-            scope, request->filter(), after, static_cast<std::size_t>(size));
+            scope, request->filter(), after->value_or(Place()).number,
+            static_cast<std::size_t>(size));
         if (!page.ok()) return page.status();
         const absl::StatusOr<std::int64_t> count =
             store.Count(scope, request->filter());
@@ -242,9 +207,10 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(
           *response->add_tasks() = ToProto(task);
         }
         if (!answer.page.last) {
-          response->set_next_page_token(MakeToken(
-              TokenKind::kPage, answer.page.tasks.back().created_sequence,
-              request->filter()));
+          response->set_next_page_token(
+              MakeToken(TokenKind::kPage,
+                        {.number = answer.page.tasks.back().created_sequence},
+                        {request->filter()}));
         }
         response->set_total_count(static_cast<int>(answer.count));
       });
@@ -268,12 +234,14 @@ grpc::ServerWriteReactor<TaskEvent>* TaskService::WatchTasks(
       .filter = request->filter(),
       .initial = !request->has_include_initial() || request->include_initial()};
   if (!request->resume_token().empty()) {
-    start.resume_after = ReadToken(TokenKind::kResume, request->resume_token());
-    if (!start.resume_after.has_value()) {
+    const std::optional<Place> place =
+        ReadToken(TokenKind::kResume, request->resume_token());
+    if (!place.has_value()) {
       writer->Finish(InvalidFields(
           {{"resume_token", "is not the resume_token of an event"}}));
       return writer->reactor();
     }
+    start.resume_after = place->number;
   }
   std::make_shared<TaskWatch>(writer, store_, broadcaster_, clock_,
                               std::move(start))
@@ -340,7 +308,11 @@ class TaskService::BulkCreation final
     const auto self =
         std::static_pointer_cast<BulkCreation>(shared_from_this());
     const absl::Status status = service_.store_.Write(
-        {.run = [self, batch](TaskStore& store) { self->Run(store, *batch); },
+        {.run =
+             [self, batch](TaskStore& store) {
+               self->Run(store, *batch);
+               return absl::OkStatus();  // each task has its own
+             },
          .done =
              [self, batch](const absl::Status& committed) {
                self->Done(*batch, committed);
@@ -442,6 +414,7 @@ class TaskService::CommandStream final
           {.run =
                [self, shared, outcome](TaskStore& store) {
                  *outcome = self->Run(store, *shared);
+                 return outcome->status;
                },
            .done =
                [self, number, id, outcome](const absl::Status& committed) {

@@ -11,7 +11,6 @@
 #include "grpccommon/validate/validator.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
-#include "services/task/store_queue.h"
 #include "services/task/task_watch.h"
 #include "taskservice/task_service.grpc.pb.h"
 
@@ -89,16 +88,12 @@ class TaskService final : public taskservice::TaskService::CallbackService {
               std::unique_ptr<grpccommon::Validator> create_rules,
               std::unique_ptr<grpccommon::Validator> command_rules);
 
-  template <typename Result>
-  grpc::ServerUnaryReactor* Read(
-      grpc::CallbackServerContext& context,
-      std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> read,
-      std::function<void(Result)> answer);
-  template <typename Result>
-  grpc::ServerUnaryReactor* Write(
-      grpc::CallbackServerContext& context,
-      std::function<absl::StatusOr<Result>(TaskStore&, const Scope&)> write,
-      std::function<void(Result)> answer);
+  template <typename Read, typename Answer>
+  grpc::ServerUnaryReactor* ReadAs(grpc::CallbackServerContext& context,
+                                   Read read, Answer answer);
+  template <typename Write, typename Answer>
+  grpc::ServerUnaryReactor* WriteAs(grpc::CallbackServerContext& context,
+                                    Write write, Answer answer);
 
   /// Tells the watchers; on the store's writing thread only, in the order of
   /// the changes.

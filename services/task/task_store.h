@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "grpccommon/base/clock.h"
+#include "services/common/database.h"
 
 namespace platform::task {
 
@@ -93,30 +94,23 @@ struct ChangePage {
 };
 
 struct TaskStoreOptions {
-  /// Of the database file, which is made if it is not there.
-  std::string path;
+  /// Of its database, as common::DatabaseOptions has it.
+  std::string url;
   bool read_only = false;
   /// How many changes are kept for watchers to resume from, at least 1.
   std::int64_t kept_changes = 10'000;
-  /// Gets what went wrong in the database, for the operator's eyes; callers
-  /// get less. May be called by any method.
+  /// As that of common::DatabaseOptions.
   std::function<void(std::string_view)> on_error = [](std::string_view) {};
 };
 
-/// The tasks, in SQLite. Several stores may be open on one file, one of them
-/// writing; each is used by one thread at a time.
+/// The tasks, in a database. Several stores may be open on one of them; each is
+/// used by one thread at a time. What changes tasks is called in a transaction
+/// of `database()`.
 ///
-/// Committed is what survives the loss of power: write-ahead log, synced at
-/// every commit.
-///
-/// Errors of every method but those it names: kResourceExhausted (the disk is
-/// full), kUnavailable (locked too long, not readable or writable), kDataLoss
-/// (not a database, or a damaged one).
+/// Errors of every method but those it names: those of common::Database.
 class TaskStore {
  public:
-  /// Opens the database and, unless read-only, brings its tables up to date.
-  /// Errors, naming the path: as above, and kFailedPrecondition if a newer
-  /// program has written it.
+  /// Opens the database as common::Database does. `clock` is borrowed.
   static absl::StatusOr<std::unique_ptr<TaskStore>> Open(
       TaskStoreOptions options,
       const grpccommon::Clock& clock = grpccommon::SteadyClock());
@@ -125,10 +119,7 @@ class TaskStore {
   TaskStore(const TaskStore&) = delete;
   TaskStore& operator=(const TaskStore&) = delete;
 
-  /// Changes are made between the two. `Commit` undoes them all if one of them
-  /// failed in the database, or if it fails itself.
-  absl::Status Begin();
-  absl::Status Commit();
+  common::Database& database() { return *database_; }
 
   /// Made by `Create`, `Update` and `Delete`; absent if nothing changed.
   absl::StatusOr<Change> Create(std::string_view owner, NewTask task);
@@ -157,10 +148,15 @@ class TaskStore {
                                      std::int64_t after, std::size_t limit);
 
  private:
-  struct Impl;
-  explicit TaskStore(std::unique_ptr<Impl> impl);
+  TaskStore(std::unique_ptr<common::Database> database,
+            std::int64_t kept_changes, const grpccommon::Clock& clock);
 
-  std::unique_ptr<Impl> impl_;
+  Change Note(soci::session& sql, ChangeType type, Task task);
+
+  const std::unique_ptr<common::Database> database_;
+  const std::int64_t kept_changes_;
+  const grpccommon::Clock& clock_;
+  std::int64_t pruned_at_ = 0;
 };
 
 }  // namespace platform::task

@@ -12,12 +12,13 @@
 #include "grpccommon/base/clock.h"
 #include "grpccommon/stream/broadcaster.h"
 #include "grpccommon/stream/writer.h"
-#include "services/task/store_queue.h"
+#include "services/common/store_queue.h"
 #include "services/task/task_store.h"
 #include "taskservice/task_service.pb.h"
 
 namespace platform::task {
 
+using StoreQueue = common::StoreQueue<TaskStore>;
 using TaskEventWriter = grpccommon::StreamWriter<taskservice::TaskEvent>;
 using TaskBroadcaster = grpccommon::Broadcaster<taskservice::TaskEvent, Change>;
 

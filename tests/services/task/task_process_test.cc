@@ -25,8 +25,8 @@
 #include "grpccommon/status/details.h"
 #include "gtest/gtest.h"
 #include "http/raw_client.h"
+#include "services/common/temp_folder.h"
 #include "services/task/task_store.h"
-#include "services/task/temp_folder.h"
 #include "taskservice/task_service.grpc.pb.h"
 
 namespace platform::task {
@@ -166,7 +166,7 @@ class TaskProcessTest : public ::testing::Test {
     return client.ReadResponse();
   }
 
-  TempFolder folder_;
+  common::TempFolder folder_;
   std::string check_interval_ = "100ms";
   pid_t child_ = 0;
   std::shared_ptr<grpc::Channel> channel_;
@@ -406,14 +406,14 @@ TEST_F(TaskProcessTest, DoesNotServeWhileItsDatabaseCannotBeUsed) {
               HasSubstr(R"("name":"database","status":"up")"));
   {
     // Somebody holds SQLite's lock.
-    const auto other = *TaskStore::Open({.path = folder_ / "tasks.db"});
-    ASSERT_TRUE(other->Begin().ok());
+    const auto other = *TaskStore::Open({.url = folder_ / "tasks.db"});
+    ASSERT_TRUE(other->database().Begin().ok());
     ASSERT_TRUE(wait_for(HealthCheckResponse::NOT_SERVING)) << Log();
     const auto readiness = Readiness();
     EXPECT_EQ(readiness.status, 503);
     EXPECT_THAT(readiness.body,
                 HasSubstr(R"("name":"database","status":"down")"));
-    ASSERT_TRUE(other->Commit().ok());
+    ASSERT_TRUE(other->database().Commit().ok());
   }
   EXPECT_TRUE(wait_for(HealthCheckResponse::SERVING)) << Log();
   EXPECT_EQ(Readiness().status, 200);

@@ -14,7 +14,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "gtest/gtest.h"
-#include "services/task/temp_folder.h"
+#include "services/common/test_database.h"
 
 namespace platform::task {
 namespace {
@@ -34,16 +34,25 @@ using ::testing::SizeIs;
 
 // The service on a stock server; who calls is what metadata says. The chain
 // (credentials, contract) has its test with the real process.
-class TaskServiceTest : public ::testing::Test {
+class TaskServiceTest : public common::DatabaseTest {
  protected:
-  void SetUp() override { Start(); }
+  void SetUp() override {
+    DatabaseTest::SetUp();
+    if (!IsSkipped()) Start();
+  }
   void TearDown() override { Stop(); }
 
-  void Start(TaskServiceOptions options = {}, StoreQueueOptions queue = {},
+  void Start(TaskServiceOptions options = {},
+             common::StoreQueueOptions queue = {},
              std::int64_t kept_changes = 10'000) {
-    store_ = *StoreQueue::Open(
-        {.path = folder_ / "tasks.db", .kept_changes = kept_changes}, queue,
-        clock_);
+    store_ = *StoreQueue::Create(
+        [&](bool read_only) {
+          return TaskStore::Open({.url = url(),
+                                  .read_only = read_only,
+                                  .kept_changes = kept_changes},
+                                 clock_);
+        },
+        queue);
     options.scope_of = [](const grpc::CallbackServerContext& context)
         -> absl::StatusOr<Scope> {
       const auto user = context.client_metadata().find("user");
@@ -169,13 +178,14 @@ class TaskServiceTest : public ::testing::Test {
     while (service_->watchers() != count) std::this_thread::yield();
   }
 
-  TempFolder folder_;
   FakeClock clock_;
   std::unique_ptr<StoreQueue> store_;
   std::unique_ptr<TaskService> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<taskservice::TaskService::Stub> stub_;
 };
+
+PLATFORM_INSTANTIATE_ON_DATABASES(TaskServiceTest);
 
 std::vector<std::string> Titles(
     const google::protobuf::RepeatedPtrField<taskservice::Task>& tasks) {
@@ -184,7 +194,7 @@ std::vector<std::string> Titles(
   return titles;
 }
 
-TEST_F(TaskServiceTest, CreatesATaskWithDefaults) {
+TEST_P(TaskServiceTest, CreatesATaskWithDefaults) {
   CreateTaskRequest request;
   request.set_title("Buy milk");
   request.set_description("two litres");
@@ -203,7 +213,7 @@ TEST_F(TaskServiceTest, CreatesATaskWithDefaults) {
   EXPECT_EQ(Get(task->id())->SerializeAsString(), task->SerializeAsString());
 }
 
-TEST_F(TaskServiceTest, UpdatesWhatIsSet) {
+TEST_P(TaskServiceTest, UpdatesWhatIsSet) {
   const auto task = Create("title");
   clock_.Advance(std::chrono::milliseconds(1500));
   const auto updated =
@@ -216,14 +226,14 @@ TEST_F(TaskServiceTest, UpdatesWhatIsSet) {
   EXPECT_EQ(updated->updated_at().nanos(), 500'000'000);
 }
 
-TEST_F(TaskServiceTest, DeletesATask) {
+TEST_P(TaskServiceTest, DeletesATask) {
   const auto task = Create("title");
   EXPECT_TRUE(Delete(task->id()).ok());
   EXPECT_EQ(Get(task->id()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Delete(task->id()).code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(TaskServiceTest, ATaskOfAnotherIsNotFound) {
+TEST_P(TaskServiceTest, ATaskOfAnotherIsNotFound) {
   const std::string id = Create("ada's")->id();
   EXPECT_EQ(Get(id, "bob").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Update(id, "x", {}, "bob").status().code(),
@@ -235,7 +245,7 @@ TEST_F(TaskServiceTest, ATaskOfAnotherIsNotFound) {
   EXPECT_THAT(Titles(List()->tasks()), ElementsAre("by admin"));
 }
 
-TEST_F(TaskServiceTest, RefusesACallerWhoIsNobody) {
+TEST_P(TaskServiceTest, RefusesACallerWhoIsNobody) {
   const auto nobody = absl::StatusCode::kUnauthenticated;
   EXPECT_EQ(Create("x", "").status().code(), nobody);
   EXPECT_EQ(Get("x", "").status().code(), nobody);
@@ -258,7 +268,7 @@ TEST_F(TaskServiceTest, RefusesACallerWhoIsNobody) {
             nobody);
 }
 
-TEST_F(TaskServiceTest, ListsPagesThatSurviveInserts) {
+TEST_P(TaskServiceTest, ListsPagesThatSurviveInserts) {
   for (int i = 0; i < 25; ++i) ASSERT_TRUE(Create(std::to_string(i)).ok());
   auto page = List();
   EXPECT_THAT(page->tasks(), SizeIs(10));
@@ -277,7 +287,7 @@ TEST_F(TaskServiceTest, ListsPagesThatSurviveInserts) {
   for (int i = 0; i < 28; ++i) EXPECT_EQ(titles[i], std::to_string(i));
 }
 
-TEST_F(TaskServiceTest, FiltersAList) {
+TEST_P(TaskServiceTest, FiltersAList) {
   EXPECT_TRUE(Create("Milk").ok());
   EXPECT_TRUE(Create("bread").ok());
   const auto page = List(0, "", "mIL");
@@ -285,7 +295,7 @@ TEST_F(TaskServiceTest, FiltersAList) {
   EXPECT_EQ(page->total_count(), 1);
 }
 
-TEST_F(TaskServiceTest, NamesThePageTokenThatIsNone) {
+TEST_P(TaskServiceTest, NamesThePageTokenThatIsNone) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Create("x").ok());
   const std::string token = List(1, "", "x")->next_page_token();
   EXPECT_TRUE(List(1, token, "x").ok());
@@ -302,7 +312,7 @@ TEST_F(TaskServiceTest, NamesThePageTokenThatIsNone) {
   }
 }
 
-TEST_F(TaskServiceTest, KeepsTasksOverARestart) {
+TEST_P(TaskServiceTest, KeepsTasksOverARestart) {
   const auto task = Create("before");
   const std::string token = List(1)->next_page_token();
   Stop();
@@ -310,7 +320,7 @@ TEST_F(TaskServiceTest, KeepsTasksOverARestart) {
   EXPECT_EQ(Get(task->id())->SerializeAsString(), task->SerializeAsString());
 }
 
-TEST_F(TaskServiceTest, WatchBeginsWithTheTasksAsTheyAre) {
+TEST_P(TaskServiceTest, WatchBeginsWithTheTasksAsTheyAre) {
   EXPECT_TRUE(Create("one").ok());
   EXPECT_TRUE(Create("two").ok());
   EXPECT_TRUE(Create("bob's", "bob").ok());
@@ -324,7 +334,7 @@ TEST_F(TaskServiceTest, WatchBeginsWithTheTasksAsTheyAre) {
   }
 }
 
-TEST_F(TaskServiceTest, WatchTellsChangesAsTheyCome) {
+TEST_P(TaskServiceTest, WatchTellsChangesAsTheyCome) {
   const Watch watch = StartWatch();
   WaitForWatchers(1);
   const auto task = Create("one");
@@ -347,7 +357,7 @@ TEST_F(TaskServiceTest, WatchTellsChangesAsTheyCome) {
   EXPECT_EQ(event.task().id(), task->id());
 }
 
-TEST_F(TaskServiceTest, WatchTellsAnAdminOfAll) {
+TEST_P(TaskServiceTest, WatchTellsAnAdminOfAll) {
   const Watch watch = StartWatch({}, "admin");
   WaitForWatchers(1);
   EXPECT_TRUE(Create("ada's").ok());
@@ -356,7 +366,7 @@ TEST_F(TaskServiceTest, WatchTellsAnAdminOfAll) {
   EXPECT_EQ(watch.NextTitle(), "bob's");
 }
 
-TEST_F(TaskServiceTest, WatchFilters) {
+TEST_P(TaskServiceTest, WatchFilters) {
   EXPECT_TRUE(Create("Milk 1").ok());
   EXPECT_TRUE(Create("bread 1").ok());
   taskservice::WatchTasksRequest request;
@@ -369,7 +379,7 @@ TEST_F(TaskServiceTest, WatchFilters) {
   EXPECT_EQ(watch.NextTitle(), "Milk 2");
 }
 
-TEST_F(TaskServiceTest, WatchLeavesTheTasksOutWhenAskedTo) {
+TEST_P(TaskServiceTest, WatchLeavesTheTasksOutWhenAskedTo) {
   EXPECT_TRUE(Create("before").ok());
   taskservice::WatchTasksRequest request;
   request.set_include_initial(false);
@@ -379,7 +389,7 @@ TEST_F(TaskServiceTest, WatchLeavesTheTasksOutWhenAskedTo) {
   EXPECT_EQ(watch.NextTitle(), "after");
 }
 
-TEST_F(TaskServiceTest, WatchResumesAfterAnEvent) {
+TEST_P(TaskServiceTest, WatchResumesAfterAnEvent) {
   std::string token;
   {
     const Watch watch = StartWatch();
@@ -405,7 +415,7 @@ TEST_F(TaskServiceTest, WatchResumesAfterAnEvent) {
   EXPECT_EQ(watch.NextTitle(), "five");
 }
 
-TEST_F(TaskServiceTest, WatchRefusesATokenThatIsNoneOrTooOld) {
+TEST_P(TaskServiceTest, WatchRefusesATokenThatIsNoneOrTooOld) {
   Stop();
   Start({}, {}, /*kept_changes=*/10);
   std::string token;
@@ -463,7 +473,7 @@ class Mirror {
   std::map<std::string, taskservice::Task> tasks_;
 };
 
-TEST_F(TaskServiceTest, NothingIsLostOrDoubledBetweenTheTasksAndTheChanges) {
+TEST_P(TaskServiceTest, NothingIsLostOrDoubledBetweenTheTasksAndTheChanges) {
   Stop();
   // Pages of a few tasks each, so that much changes between them.
   Start({.watch_queue = 8});
@@ -514,7 +524,7 @@ TEST_F(TaskServiceTest, NothingIsLostOrDoubledBetweenTheTasksAndTheChanges) {
   }
 }
 
-TEST_F(TaskServiceTest, ASlowWatcherIsToldSoAndResumes) {
+TEST_P(TaskServiceTest, ASlowWatcherIsToldSoAndResumes) {
   Stop();
   Start({.watch_queue = 4});
   CreateTaskRequest large;
@@ -550,7 +560,7 @@ TEST_F(TaskServiceTest, ASlowWatcherIsToldSoAndResumes) {
   }
 }
 
-TEST_F(TaskServiceTest, ALargeListWaitsForASlowWatcher) {
+TEST_P(TaskServiceTest, ALargeListWaitsForASlowWatcher) {
   CreateTaskRequest large;
   large.set_description(std::string(10'000, 'x'));
   for (int i = 0; i < 60; ++i) {
@@ -567,7 +577,7 @@ TEST_F(TaskServiceTest, ALargeListWaitsForASlowWatcher) {
   EXPECT_EQ(watch.NextTitle(), "changed meanwhile");
 }
 
-TEST_F(TaskServiceTest, ForgetsAWatcherThatHasGone) {
+TEST_P(TaskServiceTest, ForgetsAWatcherThatHasGone) {
   {
     const Watch watch = StartWatch();
     WaitForWatchers(1);
@@ -576,7 +586,7 @@ TEST_F(TaskServiceTest, ForgetsAWatcherThatHasGone) {
   EXPECT_TRUE(Create("x").ok());
 }
 
-TEST_F(TaskServiceTest, EndsWatchesSoThatTheServerCanDrain) {
+TEST_P(TaskServiceTest, EndsWatchesSoThatTheServerCanDrain) {
   EXPECT_TRUE(Create("x").ok());
   const Watch watch = StartWatch();
   WaitForWatchers(1);
@@ -591,7 +601,7 @@ TEST_F(TaskServiceTest, EndsWatchesSoThatTheServerCanDrain) {
   EXPECT_EQ(late.reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(TaskServiceTest, BulkCreationSucceedsInPart) {
+TEST_P(TaskServiceTest, BulkCreationSucceedsInPart) {
   const Watch watch = StartWatch();
   WaitForWatchers(1);
   BulkCreateResponse response;
@@ -621,7 +631,7 @@ TEST_F(TaskServiceTest, BulkCreationSucceedsInPart) {
   }
 }
 
-TEST_F(TaskServiceTest, BulkCreationOfNothing) {
+TEST_P(TaskServiceTest, BulkCreationOfNothing) {
   BulkCreateResponse response;
   const auto context = As("ada");
   const auto writer = stub_->BulkCreateTasks(context.get(), &response);
@@ -630,7 +640,7 @@ TEST_F(TaskServiceTest, BulkCreationOfNothing) {
   EXPECT_THAT(response.tasks(), IsEmpty());
 }
 
-TEST_F(TaskServiceTest, BulkCreationStopsBeforeItsAnswerGetsTooLarge) {
+TEST_P(TaskServiceTest, BulkCreationStopsBeforeItsAnswerGetsTooLarge) {
   Stop();
   Start({.max_bulk_bytes = 100'000});
   BulkCreateResponse response;
@@ -649,7 +659,7 @@ TEST_F(TaskServiceTest, BulkCreationStopsBeforeItsAnswerGetsTooLarge) {
   EXPECT_EQ(List()->total_count(), 10);
 }
 
-TEST_F(TaskServiceTest, ABulkCreationThatBreaksOffIsNotAnswered) {
+TEST_P(TaskServiceTest, ABulkCreationThatBreaksOffIsNotAnswered) {
   {
     BulkCreateResponse response;
     const auto context = As("ada");
@@ -664,7 +674,7 @@ TEST_F(TaskServiceTest, ABulkCreationThatBreaksOffIsNotAnswered) {
   EXPECT_EQ(List()->total_count(), 0);
 }
 
-TEST_F(TaskServiceTest, CommandsAreAnsweredInOrder) {
+TEST_P(TaskServiceTest, CommandsAreAnsweredInOrder) {
   const auto existing = Create("existing");
   const std::string other = Create("bob's", "bob")->id();
   const auto context = As("ada");
@@ -706,7 +716,7 @@ TEST_F(TaskServiceTest, CommandsAreAnsweredInOrder) {
   EXPECT_THAT(Titles(List()->tasks()), ElementsAre("new"));
 }
 
-TEST_F(TaskServiceTest, ManyCommandsAreAnsweredAtTheClientsPace) {
+TEST_P(TaskServiceTest, ManyCommandsAreAnsweredAtTheClientsPace) {
   constexpr int kCount = 500;
   const auto context = As("ada");
   const auto stream = stub_->ProcessTaskStream(context.get());
@@ -731,7 +741,7 @@ TEST_F(TaskServiceTest, ManyCommandsAreAnsweredAtTheClientsPace) {
   EXPECT_EQ(List()->total_count(), kCount * 9 / 10);
 }
 
-TEST_F(TaskServiceTest, ACommandStreamThatBreaksOffLeavesNoTrace) {
+TEST_P(TaskServiceTest, ACommandStreamThatBreaksOffLeavesNoTrace) {
   for (int round = 0; round < 30; ++round) {
     const auto context = As("ada");
     const auto stream = stub_->ProcessTaskStream(context.get());
@@ -744,7 +754,7 @@ TEST_F(TaskServiceTest, ACommandStreamThatBreaksOffLeavesNoTrace) {
   EXPECT_TRUE(List().ok());
 }
 
-TEST_F(TaskServiceTest, RefusesCallsWhenTooManyWait) {
+TEST_P(TaskServiceTest, RefusesCallsWhenTooManyWait) {
   Stop();
   Start({}, {.max_waiting = 1});
   std::promise<void> go_on;
@@ -757,7 +767,7 @@ TEST_F(TaskServiceTest, RefusesCallsWhenTooManyWait) {
                   .ok());
   running.get_future().wait();
   ASSERT_TRUE(store_
-                  ->Write({.run = [](TaskStore&) {},
+                  ->Write({.run = [](TaskStore&) { return absl::OkStatus(); },
                            .done = [](const absl::Status&) {}})
                   .ok());
   const absl::Status refused = Create("refused").status();

@@ -15,7 +15,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "gtest/gtest.h"
-#include "services/task/temp_folder.h"
+#include "services/common/test_database.h"
 
 namespace platform::task {
 namespace {
@@ -33,10 +33,10 @@ const Scope kAda{.owner = "ada"};
 const Scope kBob{.owner = "bob"};
 const Scope kAdmin{.owner = "root", .all = true};
 
-class TaskStoreTest : public ::testing::Test {
+class TaskStoreTest : public common::DatabaseTest {
  protected:
   std::unique_ptr<TaskStore> Open(TaskStoreOptions options = {}) {
-    options.path = folder_ / "tasks.db";
+    options.url = url();
     auto store = TaskStore::Open(std::move(options), clock_);
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *std::move(store) : nullptr;
@@ -44,10 +44,10 @@ class TaskStoreTest : public ::testing::Test {
 
   // In a transaction of its own.
   Change Create(NewTask task, const std::string& owner = "ada") {
-    EXPECT_TRUE(store_->Begin().ok());
+    EXPECT_TRUE(store_->database().Begin().ok());
     absl::StatusOr<Change> change = store_->Create(owner, std::move(task));
     EXPECT_TRUE(change.ok()) << change.status();
-    EXPECT_TRUE(store_->Commit().ok());
+    EXPECT_TRUE(store_->database().Commit().ok());
     return *std::move(change);
   }
   Task Create(const std::string& title, const std::string& owner = "ada") {
@@ -64,10 +64,15 @@ class TaskStoreTest : public ::testing::Test {
     return titles;
   }
 
-  TempFolder folder_;
+  void SetUp() override {
+    DatabaseTest::SetUp();
+    if (!IsSkipped()) store_ = Open();
+  }
+
   FakeClock clock_;
-  std::unique_ptr<TaskStore> store_ = Open();
+  std::unique_ptr<TaskStore> store_;
 };
+PLATFORM_INSTANTIATE_ON_DATABASES(TaskStoreTest);
 
 void ExpectEqual(const Task& a, const Task& b) {
   EXPECT_EQ(a.id, b.id);
@@ -83,7 +88,7 @@ void ExpectEqual(const Task& a, const Task& b) {
   EXPECT_EQ(a.created_sequence, b.created_sequence);
 }
 
-TEST_F(TaskStoreTest, KeepsEveryFieldOfATask) {
+TEST_P(TaskStoreTest, KeepsEveryFieldOfATask) {
   const Change change = Create({.title = "Buy milk",
                                 .description = "two litres\nof it",
                                 .priority = Priority::kHigh,
@@ -98,7 +103,7 @@ TEST_F(TaskStoreTest, KeepsEveryFieldOfATask) {
   ExpectEqual(*store_->Get(kAda, change.task.id), change.task);
 }
 
-TEST_F(TaskStoreTest, KeepsTasksWhenReopened) {
+TEST_P(TaskStoreTest, KeepsTasksWhenReopened) {
   const Task task = Create("before");
   store_.reset();
   store_ = Open();
@@ -107,7 +112,7 @@ TEST_F(TaskStoreTest, KeepsTasksWhenReopened) {
   EXPECT_GT(next.created_sequence, task.created_sequence);
 }
 
-TEST_F(TaskStoreTest, KeepsTextAsItIs) {
+TEST_P(TaskStoreTest, KeepsTextAsItIs) {
   const std::vector<std::string> texts = {
       "'; DROP TABLE tasks; --",
       "\" OR 1=1 --",
@@ -129,30 +134,30 @@ TEST_F(TaskStoreTest, KeepsTextAsItIs) {
     EXPECT_THAT(Titles(scope, text), ElementsAre(text));
     EXPECT_EQ(store_->Get(scope, text).status().code(),
               absl::StatusCode::kNotFound);
-    ASSERT_TRUE(store_->Begin().ok());
+    ASSERT_TRUE(store_->database().Begin().ok());
     EXPECT_TRUE(store_
                     ->Update(scope, change.task.id,
                              {.title = text + text, .description = text})
                     .ok());
-    ASSERT_TRUE(store_->Commit().ok());
+    ASSERT_TRUE(store_->database().Commit().ok());
     EXPECT_EQ(store_->Get(scope, change.task.id)->title, text + text);
   }
   EXPECT_EQ(*store_->Count(kAdmin, ""),
             static_cast<std::int64_t>(texts.size()));
 }
 
-TEST_F(TaskStoreTest, UpdatesOnlyWhatIsGiven) {
+TEST_P(TaskStoreTest, UpdatesOnlyWhatIsGiven) {
   const Task before = Create({.title = "title",
                               .description = "description",
                               .priority = Priority::kLow,
                               .labels = {"label"}})
                           .task;
   clock_.Advance(1s);
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   const auto updated =
       store_->Update(kAda, before.id, {.status = Status::kDone});
   ASSERT_TRUE(updated.ok());
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   ASSERT_TRUE(updated->change.has_value());
   EXPECT_EQ(updated->change->type, ChangeType::kUpdated);
   EXPECT_GT(updated->change->sequence, before.created_sequence);
@@ -163,32 +168,32 @@ TEST_F(TaskStoreTest, UpdatesOnlyWhatIsGiven) {
   ExpectEqual(*store_->Get(kAda, before.id), expected);
 }
 
-TEST_F(TaskStoreTest, ChangesNothingWhenNothingIsNew) {
+TEST_P(TaskStoreTest, ChangesNothingWhenNothingIsNew) {
   const Task before = Create("title");
   clock_.Advance(1s);
   for (const TaskUpdate& update :
        {TaskUpdate(), TaskUpdate{.title = "title", .status = Status::kTodo}}) {
-    ASSERT_TRUE(store_->Begin().ok());
+    ASSERT_TRUE(store_->database().Begin().ok());
     const auto updated = store_->Update(kAda, before.id, update);
     ASSERT_TRUE(updated.ok());
     EXPECT_FALSE(updated->change.has_value());
     ExpectEqual(updated->task, before);
-    ASSERT_TRUE(store_->Commit().ok());
+    ASSERT_TRUE(store_->database().Commit().ok());
   }
   EXPECT_THAT(store_->Changes(kAda, "", 0, 10)->changes, SizeIs(1));
 }
 
-TEST_F(TaskStoreTest, ShowsEachOwnerTheirOwnAndAdminsAll) {
+TEST_P(TaskStoreTest, ShowsEachOwnerTheirOwnAndAdminsAll) {
   const Task task = Create("ada's", "ada");
   Create("bob's", "bob");
   EXPECT_EQ(store_->Get(kBob, task.id).status().code(),
             absl::StatusCode::kNotFound);
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   EXPECT_EQ(store_->Update(kBob, task.id, {.title = "x"}).status().code(),
             absl::StatusCode::kNotFound);
   EXPECT_EQ(store_->Delete(kBob, task.id).status().code(),
             absl::StatusCode::kNotFound);
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   EXPECT_THAT(Titles(kAda), ElementsAre("ada's"));
   EXPECT_THAT(Titles(kAdmin), ElementsAre("ada's", "bob's"));
   EXPECT_EQ(*store_->Count(kBob, ""), 1);
@@ -196,21 +201,21 @@ TEST_F(TaskStoreTest, ShowsEachOwnerTheirOwnAndAdminsAll) {
   EXPECT_THAT(store_->Changes(kBob, "", 0, 10)->changes, SizeIs(1));
 }
 
-TEST_F(TaskStoreTest, DeletesATaskOnce) {
+TEST_P(TaskStoreTest, DeletesATaskOnce) {
   const Task task = Create("gone");
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   const auto change = store_->Delete(kAda, task.id);
   ASSERT_TRUE(change.ok());
   EXPECT_EQ(change->type, ChangeType::kDeleted);
   ExpectEqual(change->task, task);
   EXPECT_EQ(store_->Delete(kAda, task.id).status().code(),
             absl::StatusCode::kNotFound);
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   EXPECT_EQ(store_->Get(kAda, task.id).status().code(),
             absl::StatusCode::kNotFound);
 }
 
-TEST_F(TaskStoreTest, FiltersByTextWithoutWildcards) {
+TEST_P(TaskStoreTest, FiltersByTextWithoutWildcards) {
   Create("100% done");
   Create("1000 done");
   Create("under_score");
@@ -226,7 +231,7 @@ TEST_F(TaskStoreTest, FiltersByTextWithoutWildcards) {
   EXPECT_EQ(*store_->Count(kAda, "done"), 2);
 }
 
-TEST_F(TaskStoreTest, MatchesLikeTheDatabase) {
+TEST_P(TaskStoreTest, MatchesLikeTheDatabase) {
   const std::vector<std::string> texts = {
       "Milk", "mILK", "é", "É", "a%b_c\\d", "ſ", "K", "\xE2\x84\xAA"};
   for (const std::string& text : texts) Create(text);
@@ -240,17 +245,17 @@ TEST_F(TaskStoreTest, MatchesLikeTheDatabase) {
   EXPECT_TRUE(Matches({.title = "x"}, ""));
 }
 
-TEST_F(TaskStoreTest, PagesNeitherSkipNorRepeatWhenTasksComeAndGo) {
+TEST_P(TaskStoreTest, PagesNeitherSkipNorRepeatWhenTasksComeAndGo) {
   std::vector<std::string> ids;
   for (int i = 0; i < 10; ++i) ids.push_back(Create(std::to_string(i)).id);
   const TaskPage first = *store_->List(kAda, "", 0, 4);
   ASSERT_THAT(first.tasks, SizeIs(4));
   EXPECT_FALSE(first.last);
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   for (const int gone : {0, 3, 5}) {
     ASSERT_TRUE(store_->Delete(kAda, ids[gone]).ok());
   }
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   Create("10");
   std::vector<std::string> titles;
   std::int64_t after = first.tasks.back().created_sequence;
@@ -263,19 +268,19 @@ TEST_F(TaskStoreTest, PagesNeitherSkipNorRepeatWhenTasksComeAndGo) {
   EXPECT_THAT(titles, ElementsAre("4", "6", "7", "8", "9", "10"));
 }
 
-TEST_F(TaskStoreTest, SaysWhichPageIsTheLast) {
+TEST_P(TaskStoreTest, SaysWhichPageIsTheLast) {
   for (int i = 0; i < 3; ++i) Create("x");
   EXPECT_FALSE(store_->List(kAda, "", 0, 2)->last);
   EXPECT_TRUE(store_->List(kAda, "", 0, 3)->last);
   EXPECT_TRUE(store_->List(kAda, "", 0, 4)->last);
 }
 
-TEST_F(TaskStoreTest, TellsEveryChangeSinceANumberOnceAndInOrder) {
+TEST_P(TaskStoreTest, TellsEveryChangeSinceANumberOnceAndInOrder) {
   const Task task = Create("one");
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   ASSERT_TRUE(store_->Update(kAda, task.id, {.title = "two"}).ok());
   ASSERT_TRUE(store_->Delete(kAda, task.id).ok());
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   Create("other");
   const ChangePage all = *store_->Changes(kAda, "", 0, 100);
   EXPECT_TRUE(all.last);
@@ -302,14 +307,14 @@ TEST_F(TaskStoreTest, TellsEveryChangeSinceANumberOnceAndInOrder) {
   EXPECT_FALSE(unwanted.last);
 }
 
-TEST_F(TaskStoreTest, RefusesChangesThatAreNotKeptOrNotYetThere) {
+TEST_P(TaskStoreTest, RefusesChangesThatAreNotKeptOrNotYetThere) {
   store_.reset();
   store_ = Open({.kept_changes = 10});
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   for (int i = 0; i < 600; ++i) {
     ASSERT_TRUE(store_->Create("ada", {.title = "x"}).ok());
   }
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   EXPECT_EQ(store_->Changes(kAda, "", 1, 10).status().code(),
             absl::StatusCode::kOutOfRange);
   EXPECT_TRUE(store_->Changes(kAda, "", 595, 10).ok());
@@ -321,12 +326,12 @@ TEST_F(TaskStoreTest, RefusesChangesThatAreNotKeptOrNotYetThere) {
   EXPECT_EQ(*store_->Count(kAda, ""), 600);
 }
 
-TEST_F(TaskStoreTest, AnotherStoreSeesWhatIsCommitted) {
+TEST_P(TaskStoreTest, AnotherStoreSeesWhatIsCommitted) {
   const auto reader = Open({.read_only = true});
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   const auto change = store_->Create("ada", {.title = "x"});
   EXPECT_THAT(reader->List(kAda, "", 0, 10)->tasks, IsEmpty());
-  ASSERT_TRUE(store_->Commit().ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
   const TaskPage page = *reader->List(kAda, "", 0, 10);
   EXPECT_THAT(page.tasks, SizeIs(1));
   EXPECT_EQ(page.sequence, change->sequence);
@@ -334,70 +339,28 @@ TEST_F(TaskStoreTest, AnotherStoreSeesWhatIsCommitted) {
             absl::StatusCode::kUnavailable);
 }
 
-TEST_F(TaskStoreTest, UndoesATransactionOfWhichAPartFailed) {
+TEST_P(TaskStoreTest, UndoesATransactionOfWhichAPartFailed) {
   std::string told;
   store_.reset();
   store_ = Open({.on_error = [&](std::string_view text) { told = text; }});
-  ASSERT_TRUE(store_->Begin().ok());
+  ASSERT_TRUE(store_->database().Begin().ok());
   ASSERT_TRUE(store_->Create("ada", {.title = "good"}).ok());
   const absl::Status failure = store_->Create("ada", {.title = ""}).status();
   EXPECT_EQ(failure.code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(failure.message(), "the task store failed");
-  EXPECT_THAT(told, HasSubstr("CHECK constraint"));
+  EXPECT_EQ(failure.message(), "the database failed");
+  EXPECT_THAT(told, HasSubstr(on_postgresql() ? "check constraint"
+                                              : "CHECK constraint"));
   EXPECT_THAT(told, Not(HasSubstr("ada")));  // no text of users
-  EXPECT_EQ(store_->Commit().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(store_->database().Commit().code(), absl::StatusCode::kInternal);
   EXPECT_THAT(Titles(kAda), IsEmpty());
   Create("later");
   EXPECT_THAT(Titles(kAda), ElementsAre("later"));
 }
 
-TEST_F(TaskStoreTest, RefusesADatabaseThatCannotBeUsed) {
-  const auto status_of = [this](const std::string& path) {
-    return TaskStore::Open({.path = path}, clock_).status();
-  };
-  mkdir((folder_ / "folder").c_str(), 0700);
-  std::ofstream(folder_ / "garbage") << std::string(8192, 'x');
-  const std::vector<std::pair<std::string, absl::StatusCode>> cases = {
-      {folder_ / "missing/tasks.db", absl::StatusCode::kUnavailable},
-      {folder_ / "folder", absl::StatusCode::kUnavailable},
-      {folder_ / "garbage", absl::StatusCode::kDataLoss},
-      {"/proc/tasks.db", absl::StatusCode::kUnavailable}};
-  for (const auto& [path, code] : cases) {
-    const absl::Status status = status_of(path);
-    EXPECT_EQ(status.code(), code) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
-  }
-}
-
-TEST_F(TaskStoreTest, RefusesAReadOnlyFile) {
-  Create("x");
-  store_.reset();
-  chmod((folder_ / "tasks.db").c_str(), 0444);
-  // Root may write what it likes, so somebody else opens it.
-  const pid_t child = fork();
-  if (child == 0) {
-    if (geteuid() == 0 && seteuid(65534) != 0) _exit(2);
-    const auto store = TaskStore::Open({.path = folder_ / "tasks.db"}, clock_);
-    _exit(store.status().code() == absl::StatusCode::kUnavailable ? 0 : 1);
-  }
-  int result = -1;
-  ASSERT_EQ(waitpid(child, &result, 0), child);
-  EXPECT_EQ(result, 0);
-}
-
-TEST_F(TaskStoreTest, RefusesADatabaseOfANewerProgram) {
-  store_.reset();
-  // The version lies in the header of the file, big-endian at offset 60.
-  std::fstream file(folder_ / "tasks.db",
-                    std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(60);
-  file.write("\0\0\0\x63", 4);
-  file.close();
-  const absl::Status status =
-      TaskStore::Open({.path = folder_ / "tasks.db"}, clock_).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("newer version"));
-}
+// The disk is ours with SQLite only.
+class TaskStoreDiskTest : public TaskStoreTest {};
+INSTANTIATE_TEST_SUITE_P(OnSqlite, TaskStoreDiskTest,
+                         ::testing::Values(std::string_view("sqlite")));
 
 // Runs `body` where no file may grow beyond a size, as on a full disk.
 template <typename Body>
@@ -412,22 +375,21 @@ int RunInChild(Body body) {
   return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
 }
 
-TEST_F(TaskStoreTest, ChangesNothingWhenTheDiskIsFull) {
+TEST_P(TaskStoreDiskTest, ChangesNothingWhenTheDiskIsFull) {
   const Task kept = Create("kept");
   store_.reset();
   EXPECT_EQ(RunInChild([&] {
               const rlimit limit{.rlim_cur = 200'000, .rlim_max = 200'000};
               setrlimit(RLIMIT_FSIZE, &limit);
-              const auto store =
-                  TaskStore::Open({.path = folder_ / "tasks.db"}, clock_);
+              const auto store = TaskStore::Open({.url = url()}, clock_);
               if (!store.ok()) return 1;
               int created = 0;
               for (;; ++created) {
-                if (!(*store)->Begin().ok()) return 2;
+                if (!(*store)->database().Begin().ok()) return 2;
                 (void)(*store)->Create(
                     "ada",
                     {.title = "x", .description = std::string(9000, 'y')});
-                const absl::Status status = (*store)->Commit();
+                const absl::Status status = (*store)->database().Commit();
                 if (status.ok()) {
                   if (created > 1000) return 3;
                   continue;
@@ -467,17 +429,17 @@ class SmallDisk {
   bool mounted_;
 };
 
-TEST_F(TaskStoreTest, SaysThatTheDiskIsFull) {
+TEST_P(TaskStoreDiskTest, SaysThatTheDiskIsFull) {
   const SmallDisk disk(folder_ / "disk");
   if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount";
-  store_ = *TaskStore::Open({.path = folder_ / "disk/tasks.db"}, clock_);
+  store_ = *TaskStore::Open({.url = folder_ / "disk/tasks.db"}, clock_);
   int created = 0;
   absl::Status status;
   while (status.ok() && created < 1000) {
-    ASSERT_TRUE(store_->Begin().ok());
+    ASSERT_TRUE(store_->database().Begin().ok());
     (void)store_->Create("ada",
                          {.title = "x", .description = std::string(9000, 'y')});
-    status = store_->Commit();
+    status = store_->database().Commit();
     if (status.ok()) ++created;
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;

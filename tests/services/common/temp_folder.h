@@ -6,14 +6,15 @@
 #include <filesystem>
 #include <string>
 
-namespace platform::task {
+namespace platform::common {
 
 /// A folder that goes with its content at the end of a test.
 class TempFolder {
  public:
   TempFolder() {
     std::string path =
-        (std::filesystem::temp_directory_path() / "task_test_XXXXXX").string();
+        (std::filesystem::temp_directory_path() / "platform_test_XXXXXX")
+            .string();
     path_ = mkdtemp(path.data());
   }
   ~TempFolder() {
@@ -31,4 +32,4 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace platform::task
+}  // namespace platform::common
