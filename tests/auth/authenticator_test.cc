@@ -206,6 +206,20 @@ TEST_F(AuthenticatorTest, JwtServesManyThreadsWhileKeysChange) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST_F(AuthenticatorTest, JwtTakesKeysThatTheirOwnerReplaces) {
+  const auto keys = std::make_shared<SettableKeySource>();
+  const auto jwt = *CreateJwtAuthenticator(keys);
+  const std::string token = Token("alice");
+  EXPECT_THAT(Authenticate(*jwt, Bearer(token)),
+              HasReason(auth_reason::kKeysUnavailable));
+  keys->Set(JwkSet({signer_.verification_key()}));
+  EXPECT_THAT(Authenticate(*jwt, Bearer(token)), IsOk());
+  const JwtSigner other = *JwtSigner::Generate(JwtAlgorithm::kEdDsa, "other");
+  keys->Set(JwkSet({other.verification_key()}));
+  EXPECT_THAT(Authenticate(*jwt, Bearer(token)),
+              HasReason(auth_reason::kTokenKeyUnknown));
+}
+
 TEST_F(AuthenticatorTest, JwtCreateNamesTheOptionThatIsWrong) {
   const auto create = [](const JwtAuthenticatorOptions& options) {
     return CreateJwtAuthenticator(CreateStaticKeySource(JwkSet()), options)

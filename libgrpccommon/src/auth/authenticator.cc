@@ -37,7 +37,7 @@ std::optional<std::string_view> BearerToken(std::string_view value) {
 
 class JwtAuthenticator : public Authenticator {
  public:
-  JwtAuthenticator(std::unique_ptr<KeySource> keys,
+  JwtAuthenticator(std::shared_ptr<KeySource> keys,
                    std::unique_ptr<JwtVerifier> verifier,
                    std::unique_ptr<TokenCache> cache, std::size_t max_bytes)
       : keys_(std::move(keys)),
@@ -68,7 +68,7 @@ class JwtAuthenticator : public Authenticator {
   }
 
  private:
-  const std::unique_ptr<KeySource> keys_;
+  const std::shared_ptr<KeySource> keys_;
   const std::unique_ptr<JwtVerifier> verifier_;
   const std::unique_ptr<TokenCache> cache_;
   const std::size_t max_bytes_;
@@ -213,7 +213,7 @@ class AllOfAuthenticator : public Authenticator {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Authenticator>> CreateJwtAuthenticator(
-    std::unique_ptr<KeySource> keys, const JwtAuthenticatorOptions& options) {
+    std::shared_ptr<KeySource> keys, const JwtAuthenticatorOptions& options) {
   absl::StatusOr<std::unique_ptr<JwtVerifier>> verifier =
       JwtVerifier::Create(options.verifier, *keys);
   if (!verifier.ok()) return verifier.status();

@@ -49,9 +49,10 @@ struct JwtAuthenticatorOptions {
 };
 
 /// `authorization: Bearer <token>`. Another scheme is not a credential of this
-/// kind. Errors: kInvalidArgument, naming the option.
+/// kind. An issuer of tokens may keep a share of `keys` and replace them.
+/// Errors: kInvalidArgument, naming the option.
 GRPCCOMMON_EXPORT absl::StatusOr<std::unique_ptr<Authenticator>>
-CreateJwtAuthenticator(std::unique_ptr<KeySource> keys,
+CreateJwtAuthenticator(std::shared_ptr<KeySource> keys,
                        const JwtAuthenticatorOptions& options = {});
 
 /// `x-api-key: <key>`, looked up in `keys`.
