@@ -8,8 +8,7 @@
 // file admin_password; the passwords of those who are made are kept beside it,
 // in seed_passwords.json. `./dev up --seed` runs it.
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <iostream>
@@ -48,14 +47,9 @@ absl::StatusOr<std::map<std::string, std::string>> Passwords(
     passwords[name] = platform::seed::RandomPassword();
   }
   const std::string json = nlohmann::json(passwords).dump(2) + "\n";
-  const int file =
-      open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
-  const bool written = file >= 0 && write(file, json.data(), json.size()) ==
-                                        ssize_t(json.size());
-  if (file >= 0) close(file);
-  if (!written) {
-    return absl::UnavailableError(absl::StrCat("cannot write ", path));
-  }
+  const absl::Status created =
+      grpccommon::CreateFile(path, json, S_IRUSR | S_IWUSR);
+  if (!created.ok()) return created;
   return passwords;
 }
 

@@ -88,9 +88,10 @@ Leaderboard ExpectedBoard(const std::vector<std::string>& teams,
     for (int problem = 0; problem < static_cast<int>(rules.labels.size());
          ++problem) {
       auto& tried = by_cell[{team, problem}];
-      std::sort(tried.begin(), tried.end(), [](const auto* a, const auto* b) {
-        return a->submitted_at < b->submitted_at;
-      });
+      std::stable_sort(tried.begin(), tried.end(),
+                       [](const auto* a, const auto* b) {
+                         return a->submitted_at < b->submitted_at;
+                       });
       LeaderboardCell& cell = *row.add_cells();
       cell = CellOf(rules, tried);
       if (!cell.solved()) continue;

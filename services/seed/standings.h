@@ -15,7 +15,7 @@ struct RecordedAttempt {
   std::string team;
   /// From 0, in the order of the board.
   int problem = 0;
-  /// Nanoseconds since 1970. Of one team no two are equal.
+  /// Nanoseconds since 1970; equal ones of a team stand in order.
   std::int64_t submitted_at = 0;
   execution::v1::Verdict verdict = execution::v1::VERDICT_UNSPECIFIED;
 };
