@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import check_docs  # noqa: E402
 import check_layers  # noqa: E402
+import check_thin  # noqa: E402
 
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
 INCLUDE = "libgrpccommon/include/grpccommon"
@@ -142,6 +143,79 @@ class DocsTest(TreeTest):
         self.write("README.md", "| auth | tokens | `grpccommon/auth/jwt.h` |\n")
         self.assertIn("names grpccommon/auth/jwt.h", self.findings())
         self.write(f"{INCLUDE}/auth/jwt.h", SPDX)
+        self.assertEqual(self.findings(), "")
+
+
+class ThinTest(TreeTest):
+    def setUp(self):
+        super().setUp()
+        self.write("services/shop/shop_service.h", SPDX)
+
+    def findings(self):
+        return "\n".join(check_thin.findings(self.root))
+
+    def test_code_that_leaves_it_to_the_library_is_fine(self):
+        self.write("services/shop/main.cc", SPDX + """
+            // std::cerr << "authorization" in a comment is fine
+            /* grpc::Status(1)
+               sleep_for */
+            logger.Error("the store failed", {{"error", error}});
+            return grpccommon::ToGrpcStatus(status);
+            grpc::Status Get(grpc::ServerContext* context);
+            return grpc::Status::OK;
+            """)
+        self.assertEqual(self.findings(), "")
+
+    def test_each_concern_by_hand_is_found(self):
+        for concern, line in {
+                "logging": 'std::cerr << "failed";',
+                "auth": 'context->client_metadata().find("x");',
+                "metrics": "#include <prometheus/counter.h>",
+                "limits": "grpccommon::TokenBucket bucket;",
+                "retries and deadlines": "std::this_thread::sleep_for(1s);",
+                "discovery": 'auto c = grpc::CreateChannel("a", b);',
+                "error mapping": "return grpc::Status(code, text);",
+                "the server's own life": "grpc::ServerBuilder builder;",
+        }.items():
+            self.write("services/shop/shop_service.cc", SPDX + line + "\n")
+            found = self.findings()
+            self.assertIn(f"shop_service.cc:2: {concern} by hand", found)
+
+    def test_every_pattern_finds_something(self):
+        # One that is misspelt would never.
+        for line in (
+                '#include "spdlog/spdlog.h"', "spdlog::info(x);",
+                "std::cout << x;", "printf(x);", "fputs(x, y);", "syslog(1);",
+                "gpr_log(1);", "LOG(ERROR) << x;", 'get("authorization")',
+                '"Bearer " + token', "client_metadata()", "auth_context()",
+                "AuthMetadataProcessor p;", "AuthMetadataContext c;",
+                '#include "prometheus/counter.h"', "prometheus::Counter c;",
+                "TokenBucket b;", "ConcurrencyLimiter l;", "RetryInfo i;",
+                "ResourceQuota q;", '"grpc-retry-pushback-ms"',
+                "sleep_until(x);", "usleep(1);", "c.set_deadline(x);",
+                "c->deadline();", "c.set_wait_for_ready(true);",
+                "grpc::CreateCustomChannel(x);", "S::NewStub(x);",
+                "grpc::ClientContext c;", "grpc::StatusCode::OK",
+                "return grpc::Status{c, t};", "grpc::Status::CANCELLED",
+                "grpc::Status s{c};", '#include "google/rpc/status.pb.h"',
+                "s.error_code();", "grpc::ServerBuilder b;",
+                "signal(SIGTERM, [](int) {});", "HealthCheckService s;",
+                "} catch (...) {"):
+            self.write("services/shop/shop_service.cc", SPDX + line + "\n")
+            self.assertIn("by hand", self.findings(), line)
+
+    def test_lines_are_counted_by_kind(self):
+        self.write("services/shop/main.cc", SPDX + "int main() {\n\n}\n")
+        self.write("services/shop/shop_service.cc", SPDX + "grpc::Status x;\n")
+        self.write("services/shop/cart.cc", SPDX + "int a;\nint b;\n")
+        self.write("services/shop/migrations/0001_a.sql",
+                   "-- " + SPDX + "CREATE TABLE a (b INT);\n")
+        self.assertEqual(check_thin.measure(self.root)["shop"],
+                         {"wiring": 2, "RPC": 1, "domain": 2, "SQL": 1})
+
+    def test_only_services_are_measured(self):
+        self.write("services/tool/main.cc", SPDX + "std::cerr << 1;\n")
+        self.assertEqual(list(check_thin.measure(self.root)), ["shop"])
         self.assertEqual(self.findings(), "")
 
 
