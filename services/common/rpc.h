@@ -48,7 +48,8 @@ grpc::ServerUnaryReactor* ReadAndAnswer(StoreQueue<Store>& queue,
       queue.Read([&context, reactor, read = std::move(read),
                   answer = std::move(answer)](Store& store) mutable {
         if (context.IsCancelled()) {  // while it waited
-          return reactor->Finish(grpc::Status::CANCELLED);
+          return reactor->Finish(
+              grpccommon::ToGrpcStatus(absl::CancelledError()));
         }
         auto result = read(store);
         const grpc::Status end = grpccommon::ToGrpcStatus(result.status());
