@@ -438,16 +438,17 @@ class NetworkRegistry::Watcher
     call.swap(call_);
     if (stopped_) return;
     if (!resumable || !refused_.ok()) resume_.clear();
-    // Told once, not with each try.
-    if (!status.ok() && away_ != status.code()) {
-      away_ = status.code();
-      hub_.MarkAway(service_, status);
-    }
     reconnect_ = context_.scheduler.RunAfter(
         AskedDelay(status) + backoff_.Next(),
         [self = std::weak_ptr<Watcher>(shared_from_this())] {
           if (const auto alive = self.lock()) alive->Open();
         });
+    // Told once, not with each try; and last, so that whoever is told finds the
+    // next try planned.
+    if (!status.ok() && away_ != status.code()) {
+      away_ = status.code();
+      hub_.MarkAway(service_, status);
+    }
   }
 
  private:
