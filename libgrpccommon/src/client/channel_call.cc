@@ -132,25 +132,28 @@ ChannelCall::~ChannelCall() {
 }
 
 void ChannelCall::Intercept(Batch* batch) {
-  // Nothing is touched after Proceed or Hijack: the call may have ended by
-  // then, and this with it.
-  const auto at = [batch](InterceptionHookPoints point) {
-    return batch->QueryInterceptionHookPoint(point);
-  };
-  if (!at(InterceptionHookPoints::PRE_SEND_CANCEL)) {
-    if (at(InterceptionHookPoints::PRE_SEND_INITIAL_METADATA) &&
-        !Begin(*batch)) {
-      // Calls this again for what the batch would receive.
-      batch->Hijack();
-      return;
-    }
-    if (local_) {
-      FillIn(*batch);
-    } else {
-      Pass(*batch);
-    }
+  if (batch->QueryInterceptionHookPoint(
+          InterceptionHookPoints::PRE_SEND_CANCEL)) {
+    batch->Proceed();
+    return;
   }
-  batch->Proceed();
+  if (batch->QueryInterceptionHookPoint(
+          InterceptionHookPoints::PRE_SEND_INITIAL_METADATA) &&
+      !Begin(*batch)) {
+    // Calls this again for what the batch would receive.
+    batch->Hijack();
+    return;
+  }
+  if (local_) {
+    FillIn(*batch);
+    batch->Proceed();
+    return;
+  }
+  // Nothing is touched after the last Proceed or Hijack: the call may have
+  // ended by then, and this with it.
+  for (Batch* const passed : Pass(*batch)) {
+    if (passed != nullptr) passed->Proceed();
+  }
 }
 
 bool ChannelCall::Begin(Batch& batch) {
@@ -250,41 +253,52 @@ void ChannelCall::FillIn(Batch& batch) {
   }
 }
 
-void ChannelCall::Pass(Batch& batch) {
-  if (batch.QueryInterceptionHookPoint(
-          InterceptionHookPoints::POST_SEND_MESSAGE) &&
-      batch.GetSendMessageStatus()) {
-    Sent();
+std::array<ChannelCall::Batch*, 2> ChannelCall::Pass(Batch& batch) {
+  const auto at = [&batch](InterceptionHookPoints point) {
+    return batch.QueryInterceptionHookPoint(point);
+  };
+  const bool received = at(InterceptionHookPoints::POST_RECV_MESSAGE);
+  const MutexLock lock(mutex_);
+  if (ended_) return {&batch, nullptr};
+  if (at(InterceptionHookPoints::PRE_SEND_MESSAGE)) ++under_way_;
+  // There is no hook for its beginning unless the call is hijacked.
+  if (batch.GetRecvMessage() != nullptr && !received) ++under_way_;
+  if (at(InterceptionHookPoints::POST_SEND_MESSAGE)) {
+    --under_way_;
+    if (batch.GetSendMessageStatus()) SentLocked();
   }
-  if (batch.QueryInterceptionHookPoint(
-          InterceptionHookPoints::POST_RECV_MESSAGE) &&
-      batch.GetRecvMessage() != nullptr) {
-    Received();
+  if (received) {
+    --under_way_;
+    if (batch.GetRecvMessage() != nullptr) ReceivedLocked();
   }
-  if (batch.QueryInterceptionHookPoint(
-          InterceptionHookPoints::POST_RECV_STATUS)) {
-    Driver::set_endpoint(call_, info_.client_context()->peer());
-    End(*batch.GetRecvStatus());
-  }
+  if (at(InterceptionHookPoints::POST_RECV_STATUS)) last_ = &batch;
+  // gRPC may tell of the status while it tells, on other threads, of the last
+  // messages. They all end soon, for a call that is over moves none.
+  if (last_ == nullptr) return {&batch, nullptr};
+  Batch* const other = &batch == last_ ? nullptr : &batch;
+  if (under_way_ > 0) return {other, nullptr};
+  Driver::set_endpoint(call_, info_.client_context()->peer());
+  EndLocked(*last_->GetRecvStatus());
+  return {other, last_};
 }
 
-void ChannelCall::Sent() {
-  const MutexLock lock(mutex_);
-  if (ended_) return;
+void ChannelCall::SentLocked() {
   Driver::CountSent(call_);
   if (method_->method.client_streams()) method_->chain->MessageSent(call_);
 }
 
-void ChannelCall::Received() {
-  const MutexLock lock(mutex_);
-  if (ended_) return;
+void ChannelCall::ReceivedLocked() {
   Driver::CountReceived(call_);
   if (method_->method.server_streams()) method_->chain->MessageReceived(call_);
 }
 
 void ChannelCall::End(grpc::Status& status) {
   const MutexLock lock(mutex_);
-  if (std::exchange(ended_, true)) return;
+  if (!ended_) EndLocked(status);
+}
+
+void ChannelCall::EndLocked(grpc::Status& status) {
+  ended_ = true;
   method_->chain->AttemptEnd(call_, attempt_, status, attempt_started_);
   method_->chain->Finish(call_, status, started_);
 }

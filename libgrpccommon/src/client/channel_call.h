@@ -92,10 +92,14 @@ class ChannelCall : public grpc::experimental::Interceptor {
   void EndLocally(const absl::Status& status);
   // Of a call that is not sent: fills in what gRPC would have received.
   void FillIn(Batch& batch);
-  void Pass(Batch& batch);
-  void Sent();
-  void Received();
+  // Of one that is: notes what it tells, and returns the batches that may go on
+  // now, in order: this one, and the one with the call's status once no message
+  // is under way any more.
+  std::array<Batch*, 2> Pass(Batch& batch);
+  void SentLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReceivedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(grpc::Status& status);
+  void EndLocked(grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   grpc::experimental::ClientRpcInfo& info_;
   ChannelEnvironment& environment_;
@@ -109,6 +113,10 @@ class ChannelCall : public grpc::experimental::Interceptor {
   // The messages of a stream pass on other threads than its status comes on;
   // held while hooks run, so that none runs after the finish hooks.
   Mutex mutex_;
+  // Messages that were begun to be sent or received and are not done.
+  int under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Brings the status; none before that came.
+  Batch* last_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
