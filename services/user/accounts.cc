@@ -184,9 +184,10 @@ void Accounts::LogIn(std::string login, std::string password, Gone gone,
     if (Failed(status, done)) return;
     if (!outcome->user.has_value()) return done(WrongCredentials());
     absl::StatusOr<Tokens> made = MakeTokens(*outcome->user, outcome->session);
+    // Before the outcome is known, after which this may be gone.
+    RehashIfOutdated(*attempt);
     if (Failed(made.status(), done)) return;
     done(LoggedIn{.user = *outcome->user, .tokens = *std::move(made)});
-    RehashIfOutdated(*attempt);
   };
   const auto decide = [this, attempt, outcome,
                        end](const absl::Status& hashed) {
