@@ -15,10 +15,11 @@
 #include <fstream>
 #include <iostream>
 #include <mutex>
+#include <optional>
 
 #include "grpccommon/registry/lease_store.h"
 #include "grpccommon/registry/memory_registry.h"
-#include "grpccommon/registry/remote_registry.h"
+#include "grpccommon/registry/registry_uri.h"
 #include "grpccommon/server/server.h"
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
@@ -26,6 +27,7 @@
 #include "services/registry/registration_policy.h"
 #include "services/registry/registry_service.h"
 #include "support/believer.h"
+#include "support/etcd_process.h"
 
 namespace grpccommon::test {
 namespace {
@@ -95,7 +97,8 @@ int InstanceProcess::Wait() {
 struct Cluster::Impl {
   testing::TemporaryFolder folder;
   std::unique_ptr<Scheduler> scheduler = CreateScheduler();
-  // Of the registry's process, as it were.
+  std::optional<EtcdProcess> etcd;
+  // Of the registry service's process, as it were.
   std::unique_ptr<LeaseStore> store;
   std::unique_ptr<Registry> local;
   std::unique_ptr<registry_service::MemoryLeases> leases;
@@ -103,23 +106,32 @@ struct Cluster::Impl {
   std::unique_ptr<Server> server;
   std::string address;
   // Of the clients'.
-  std::shared_ptr<RemoteRegistry> remote;
+  std::shared_ptr<Registry> remote;
   std::unique_ptr<InstanceWatch> watch;
   std::mutex mutex;
   std::condition_variable changed;
   InstanceSet known;
 
   std::string journal() const { return folder.path() + "/journal"; }
+  std::string uri() const {
+    return etcd.has_value() ? "etcd://" + etcd->address()
+                            : "registry://" + address;
+  }
 };
 
-Cluster::Cluster() : impl_(std::make_unique<Impl>()) {
-  impl_->address = "127.0.0.1:0";
-  StartRegistry();
-  impl_->remote = *RemoteRegistry::Create(
-      {.connection = {.addresses = {impl_->address}, .reconnect_maximum = 2s},
-       .authorization = [] { return std::string("client reader"); },
-       .authorization_in_plaintext = true},
-      *impl_->scheduler);
+Cluster::Cluster(Backend backend) : impl_(std::make_unique<Impl>()) {
+  if (backend == Backend::kEtcd) {
+    impl_->etcd.emplace();
+  } else {
+    impl_->address = "127.0.0.1:0";
+    StartRegistry();
+  }
+  RegistryUriOptions options;
+  options.remote.connection.reconnect_maximum = 2s;
+  options.remote.authorization = [] { return std::string("client reader"); };
+  options.remote.authorization_in_plaintext = true;
+  options.etcd.connection.reconnect_maximum = 2s;
+  impl_->remote = *CreateRegistry(impl_->uri(), *impl_->scheduler, options);
   impl_->watch = *impl_->remote->Watch("echo", [this](const InstanceSet& set) {
     const std::lock_guard lock(impl_->mutex);
     impl_->known = set;
@@ -134,6 +146,7 @@ Cluster::~Cluster() {
 
 void Cluster::StartRegistry() {
   Impl& impl = *impl_;
+  if (impl.etcd.has_value()) return impl.etcd->Start();
   impl.store = *LeaseStore::Create(*impl.scheduler);
   impl.leases = std::make_unique<registry_service::MemoryLeases>(*impl.store);
   impl.local = CreateMemoryRegistry(*impl.store);
@@ -159,6 +172,7 @@ void Cluster::StartRegistry() {
 
 void Cluster::StopRegistry() {
   Impl& impl = *impl_;
+  if (impl.etcd.has_value()) return impl.etcd->Kill();
   if (impl.server == nullptr) return;
   impl.service->EndWatches();
   impl.server->Shutdown(0s, 0s);
@@ -171,7 +185,7 @@ void Cluster::StopRegistry() {
 
 std::unique_ptr<InstanceProcess> Cluster::StartInstance(
     const Behaviour& behaviour) {
-  auto instance = std::make_unique<InstanceProcess>(impl_->address, behaviour,
+  auto instance = std::make_unique<InstanceProcess>(impl_->uri(), behaviour,
                                                     impl_->journal());
   std::unique_lock lock(impl_->mutex);
   const bool known = impl_->changed.wait_for(lock, 30s, [&] {

@@ -44,10 +44,13 @@ class InstanceProcess {
   std::string address_;
 };
 
-/// A registry service in this process and instances in processes of their own.
+/// A registry, and instances in processes of their own.
 class Cluster {
  public:
-  Cluster();
+  /// The registry service in this process, or an etcd.
+  enum class Backend { kService, kEtcd };
+
+  explicit Cluster(Backend backend = Backend::kService);
   ~Cluster();
 
   /// Starts an instance and waits until the registry knows it.
@@ -59,7 +62,8 @@ class Cluster {
   /// What handlers of all instances, dead ones included, were given.
   std::map<std::string, int> ReadJournal() const;
 
-  /// Ends the registry service, and begins it again with an empty store.
+  /// Ends the registry, and begins it again: the service with an empty store,
+  /// etcd, which was killed, with what it had written.
   void StopRegistry();
   void StartRegistry();
 

@@ -20,7 +20,7 @@
 
 #include "echo/v1/echo_service.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
-#include "grpccommon/registry/remote_registry.h"
+#include "grpccommon/registry/registry_uri.h"
 #include "grpccommon/server/server.h"
 
 namespace {
@@ -79,11 +79,10 @@ int main(int argc, char** argv) {
   const int journal = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (journal < 0) return 73;
   const auto scheduler = grpccommon::CreateScheduler();
-  auto registry = grpccommon::RemoteRegistry::Create(
-      {.connection = {.addresses = {argv[1]}},
-       .authorization = [] { return std::string("node instance"); },
-       .authorization_in_plaintext = true},
-      *scheduler);
+  grpccommon::RegistryUriOptions registries;
+  registries.remote.authorization = [] { return std::string("node instance"); };
+  registries.remote.authorization_in_plaintext = true;
+  auto registry = grpccommon::CreateRegistry(argv[1], *scheduler, registries);
   if (!registry.ok()) return grpccommon::ExitWith(registry.status());
   Echo echo(*scheduler,
             {.service_time = std::chrono::microseconds(std::atoi(argv[3])),

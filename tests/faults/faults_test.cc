@@ -19,6 +19,7 @@
 #include "faults/load.h"
 #include "faults/recorder.h"
 #include "gtest/gtest.h"
+#include "support/etcd_process.h"
 
 namespace grpccommon::test {
 namespace {
@@ -32,6 +33,9 @@ double Milliseconds(std::chrono::nanoseconds duration) {
 
 class FaultsTest : public ::testing::Test {
  protected:
+  explicit FaultsTest(Cluster::Backend backend = Cluster::Backend::kService)
+      : cluster_(backend) {}
+
   void Connect(ClientOptions options = {}, bool idempotent = true) {
     if (idempotent) {
       options.methods.push_back({.idempotency = Idempotency::kIdempotent});
@@ -390,7 +394,24 @@ TEST_F(FaultsTest, HedgingCutsTheTailForAtMostFivePercentMoreCalls) {
   EXPECT_LT(3 * with, without);
 }
 
-TEST_F(FaultsTest, CallsGoOnWhileTheRegistryIsAway) {
+class AbsenceTest : public FaultsTest,
+                    public ::testing::WithParamInterface<Cluster::Backend> {
+ protected:
+  AbsenceTest() : FaultsTest(Usable() ? GetParam() : Cluster::Backend()) {}
+
+  static bool Usable() {
+    return GetParam() != Cluster::Backend::kEtcd || EtcdProcess::Available();
+  }
+  // Several leases long, or what is asked for.
+  static std::chrono::seconds Absence() {
+    const char* const seconds = std::getenv("FAULTS_ABSENCE_SECONDS");
+    return seconds != nullptr ? std::chrono::seconds(std::atoi(seconds)) : 8s;
+  }
+};
+
+TEST_P(AbsenceTest, CallsGoOnWhileTheRegistryIsAway) {
+  if (!Usable()) GTEST_SKIP() << "etcd is not installed";
+
   StartInstances(3);
   Connect();
   Recorder recorder;
@@ -399,8 +420,7 @@ TEST_F(FaultsTest, CallsGoOnWhileTheRegistryIsAway) {
   recorder.Mark("registry stops");
   cluster_.StopRegistry();
   const std::int64_t before = load.calls();
-  // Several leases long: nobody can renew.
-  std::this_thread::sleep_for(8s);
+  std::this_thread::sleep_for(Absence());  // nobody can renew
   EXPECT_GT(load.calls(), before + 100);
   EXPECT_EQ(load.failures(), 0) << load.FirstError();
   EXPECT_FALSE(manager_->Stats()[0].registry.ok());
@@ -417,16 +437,29 @@ TEST_F(FaultsTest, CallsGoOnWhileTheRegistryIsAway) {
   EXPECT_EQ(manager_->Stats()[0].instances, 4u);
   std::cout << "all leases restored "
             << Milliseconds(std::chrono::steady_clock::now() - back)
-            << " ms after the registry came back\n";
+            << " ms after the registry came back from " << Absence().count()
+            << " s of absence\n";
   std::this_thread::sleep_for(4s);
   EXPECT_EQ(manager_->Stats()[0].instances, 4u) << "a lease was not renewed";
   load.Stop();
-  recorder.Write("registry_away", load);
+  recorder.Write(
+      GetParam() == Cluster::Backend::kEtcd ? "etcd_away" : "registry_away",
+      load);
+  std::cout << load.calls() << " calls, " << load.failures() << " failed\n";
   EXPECT_EQ(load.failures(), 0) << load.FirstError();
   std::set<std::string> called;
   for (const Ended& ended : load.All()) called.insert(ended.endpoint);
   EXPECT_EQ(called.size(), 4u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, AbsenceTest,
+                         ::testing::Values(Cluster::Backend::kService,
+                                           Cluster::Backend::kEtcd),
+                         [](const auto& backend) {
+                           return backend.param == Cluster::Backend::kEtcd
+                                      ? "etcd"
+                                      : "service";
+                         });
 
 }  // namespace
 }  // namespace grpccommon::test
