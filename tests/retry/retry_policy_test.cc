@@ -137,11 +137,11 @@ TEST(CompileRetryPolicyTest, RefusesWhatIsOutOfRangeByName) {
   EXPECT_EQ(message({.max_attempts = 0}),
             "retry.max_attempts must be in [1, 10], got 0");
   EXPECT_EQ(message({.max_attempts = 2, .codes = {14, 17}}),
-            "retry.codes must be in [1, 16], got 17");
+            "retry.codes must be in [2, 16], got 17");
   EXPECT_EQ(message({.max_attempts = 2, .codes = {0}}),
-            "retry.codes must be in [1, 16], got 0");
+            "retry.codes must be in [2, 16], got 0");
   EXPECT_EQ(message({.max_attempts = 2, .codes = {1}}),
-            "retry.codes must not contain CANCELLED, which ends a call");
+            "retry.codes must be in [2, 16], got 1");
   EXPECT_EQ(
       message({.max_attempts = 2, .initial_backoff = 2s, .max_backoff = 1s}),
       "retry.backoff.max must be in [2 s, 86400 s], got 1 s");

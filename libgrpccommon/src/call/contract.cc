@@ -92,7 +92,7 @@ absl::Status ReadRetry(const v1::RetryPolicy& retry, RetryRule& rule) {
   valid.Update(CheckRange("retry.attempt_timeout", rule.attempt_timeout, none,
                           kLongestTimeout));
   for (const int code : rule.codes) {
-    valid.Update(CheckRange("retry.codes", code, 1, 16));
+    valid.Update(CheckRange("retry.codes", code, 2, 16));
   }
   return valid;
 }

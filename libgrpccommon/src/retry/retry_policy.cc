@@ -77,7 +77,7 @@ absl::StatusOr<RetryPolicy> CompileRetryPolicy(const RetryRule& rule,
   if (!rule.codes.empty()) {
     policy.codes = {};
     for (const int code : rule.codes) {
-      const absl::Status valid = CheckRange("retry.codes", code, 1, 16);
+      const absl::Status valid = CheckRange("retry.codes", code, 2, 16);
       if (!valid.ok()) return valid;
       policy.codes.Insert(static_cast<grpc::StatusCode>(code));
     }

@@ -46,7 +46,7 @@ struct RetryRule {
   int max_attempts = 1;
   std::chrono::nanoseconds initial_backoff{0};
   std::chrono::nanoseconds max_backoff{0};
-  /// gRPC codes by number.
+  /// gRPC codes by number, in [2, 16]: OK and CANCELLED end a call.
   std::vector<int> codes;
   std::chrono::nanoseconds attempt_timeout{0};
 };
