@@ -220,91 +220,84 @@ DnsMessage WithRecord(const Question& question, const std::string& data) {
   return reply.Answer(question.type, 60, data);
 }
 
+// One message for each question.
+std::function<Replies(const Question&)> One(
+    std::function<DnsMessage(const Question&)> reply) {
+  return [reply = std::move(reply)](const Question& question) -> Replies {
+    return {reply(question).bytes()};
+  };
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Negative, RefusalTest,
-    ::testing::Values(Refusal{"no such name",
-                              [](const Question& question) -> Replies {
-                                return {question.Reply().Code(3).bytes()};
-                              },
-                              absl::StatusCode::kNotFound},
-                      Refusal{"no such records",
-                              [](const Question& question) -> Replies {
-                                return {question.Reply().bytes()};
-                              },
-                              absl::StatusCode::kNotFound},
-                      Refusal{"other records",
-                              [](const Question& question) -> Replies {
-                                return {
-                                    question.Reply()
-                                        .Answer(16, 60, std::string("\x01x", 2))
-                                        .bytes()};
-                              },
-                              absl::StatusCode::kNotFound}));
+    ::testing::Values(
+        Refusal{"no such name", One([](const Question& question) {
+                  return question.Reply().Code(3);
+                }),
+                absl::StatusCode::kNotFound},
+        Refusal{"no such records",
+                One([](const Question& question) { return question.Reply(); }),
+                absl::StatusCode::kNotFound},
+        Refusal{"other records", One([](const Question& question) {
+                  return question.Reply().Answer(16, 60,
+                                                 std::string("\x01x", 2));
+                }),
+                absl::StatusCode::kNotFound}));
 
 INSTANTIATE_TEST_SUITE_P(
     Broken, RefusalTest,
     ::testing::Values(
-        Refusal{"SERVFAIL",
-                [](const Question& question) -> Replies {
-                  return {question.Reply().Code(2).bytes()};
-                },
+        Refusal{"SERVFAIL", One([](const Question& question) {
+                  return question.Reply().Code(2);
+                }),
                 absl::StatusCode::kUnavailable},
-        Refusal{"REFUSED",
-                [](const Question& question) -> Replies {
-                  return {question.Reply().Code(5).bytes()};
-                },
+        Refusal{"REFUSED", One([](const Question& question) {
+                  return question.Reply().Code(5);
+                }),
                 absl::StatusCode::kUnavailable},
         Refusal{"no answer", [](const Question&) -> Replies { return {}; },
                 absl::StatusCode::kUnavailable},
-        Refusal{"an answer to another query",
-                [](const Question& question) -> Replies {
+        Refusal{"an answer to another query", One([](const Question& question) {
                   Question other = question;
                   other.id = static_cast<std::uint16_t>(question.id + 1);
-                  return {
-                      WithRecord(other, DnsMessage::Ipv4("10.0.0.66")).bytes()};
-                },
+                  return WithRecord(other, DnsMessage::Ipv4("10.0.0.66"));
+                }),
                 absl::StatusCode::kUnavailable},
         Refusal{"an answer to another question",
-                [](const Question& question) -> Replies {
+                One([](const Question& question) {
                   Question other = question;
                   other.name = "evil.example";
-                  return {
-                      WithRecord(other, DnsMessage::Ipv4("10.0.0.66")).bytes()};
-                },
+                  return WithRecord(other, DnsMessage::Ipv4("10.0.0.66"));
+                }),
                 absl::StatusCode::kUnavailable},
-        Refusal{"cut within the header",
-                [](const Question& question) -> Replies {
-                  return {question.Reply().Cut(7).bytes()};
-                },
+        Refusal{"cut within the header", One([](const Question& question) {
+                  return question.Reply().Cut(7);
+                }),
                 absl::StatusCode::kUnavailable},
-        Refusal{"cut within a record",
-                [](const Question& question) -> Replies {
+        Refusal{"cut within a record", One([](const Question& question) {
                   DnsMessage reply =
                       WithRecord(question, DnsMessage::Ipv4("10.0.0.1"));
-                  return {reply.Cut(reply.bytes().size() - 2).bytes()};
-                },
+                  return reply.Cut(reply.bytes().size() - 2);
+                }),
                 absl::StatusCode::kUnavailable},
         Refusal{"more records announced than there are",
-                [](const Question& question) -> Replies {
-                  return {question.Reply().Answers(500).bytes()};
-                },
+                One([](const Question& question) {
+                  return question.Reply().Answers(500);
+                }),
                 absl::StatusCode::kUnavailable},
-        Refusal{"a name that is its own end",
-                [](const Question& question) -> Replies {
+        Refusal{"a name that is its own end", One([](const Question& question) {
                   const auto at =
                       static_cast<char>(question.Reply().bytes().size());
-                  return {question.Reply()
-                              .Raw(std::string("\xc0") + at)
-                              .Raw(std::string("\0\1\0\1\0\0\0\0\0\0", 10))
-                              .Answers(1)
-                              .bytes()};
-                },
+                  return question.Reply()
+                      .Raw(std::string("\xc0") + at)
+                      .Raw(std::string("\0\1\0\1\0\0\0\0\0\0", 10))
+                      .Answers(1);
+                }),
                 absl::StatusCode::kUnavailable},
         // TC says to ask by TCP, where nobody listens.
-        Refusal{"truncated, and no TCP",
-                [](const Question& question) -> Replies {
-                  return {question.Reply().Truncated().bytes()};
-                },
+        Refusal{"truncated, and no TCP", One([](const Question& question) {
+                  return question.Reply().Truncated();
+                }),
                 absl::StatusCode::kUnavailable}),
     [](const auto& refusal) {
       std::string name = refusal.param.what;

@@ -10,29 +10,14 @@
 #include "grpccommon/retry/attempt_plan.h"
 #include "grpccommon/retry/budget.h"
 #include "grpccommon/testing/fake_clock.h"
+#include "retry/counting_allowance.h"
 
 namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
 using grpc::StatusCode;
-
-class FixedAllowance : public RetryAllowance {
- public:
-  void OnCall(Clock::TimePoint /*now*/) override { ++calls; }
-  bool TryRetry(Clock::TimePoint /*now*/) override {
-    ++asked;
-    return allowed-- > 0;
-  }
-  void OnSuccess() override { ++successes; }
-  void OnFailure() override { ++failures; }
-
-  int allowed = 1'000'000;
-  int calls = 0;
-  int asked = 0;
-  int successes = 0;
-  int failures = 0;
-};
+using test::CountingAllowance;
 
 class HedgingTest : public ::testing::Test {
  protected:
@@ -87,8 +72,8 @@ class HedgingTest : public ::testing::Test {
     ADD_FAILURE() << "hedging is not left to chance";
     return 0;
   };
-  FixedAllowance allowance_;
-  FixedAllowance hedge_allowance_;
+  CountingAllowance allowance_;
+  CountingAllowance hedge_allowance_;
   AttemptPolicy policy_;
   PlanStep last_;
 
@@ -462,8 +447,8 @@ TEST(HedgingPropertyTest, HoldsItsPromisesWhateverHappens) {
     policy.hedging =
         HedgingPolicy{.max_attempts = 2 + static_cast<int>(generator() % 4),
                       .delay = std::chrono::milliseconds(generator() % 200)};
-    FixedAllowance allowance;
-    FixedAllowance hedge_allowance;
+    CountingAllowance allowance;
+    CountingAllowance hedge_allowance;
     allowance.allowed = static_cast<int>(generator() % 6);
     hedge_allowance.allowed = static_cast<int>(generator() % 6);
     const int allowed = allowance.allowed;

@@ -13,30 +13,14 @@
 #include "grpccommon/retry/budget.h"
 #include "grpccommon/retry/throttle.h"
 #include "grpccommon/testing/fake_clock.h"
+#include "retry/counting_allowance.h"
 
 namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
 using grpc::StatusCode;
-
-// Counts what it is told, and allows so many retries.
-class CountingAllowance : public RetryAllowance {
- public:
-  void OnCall(Clock::TimePoint /*now*/) override { ++calls; }
-  bool TryRetry(Clock::TimePoint /*now*/) override {
-    ++asked;
-    return allowed-- > 0;
-  }
-  void OnSuccess() override { ++successes; }
-  void OnFailure() override { ++failures; }
-
-  int allowed = 1'000'000;
-  int calls = 0;
-  int asked = 0;
-  int successes = 0;
-  int failures = 0;
-};
+using test::CountingAllowance;
 
 class AttemptPlanTest : public ::testing::Test {
  protected:
