@@ -21,7 +21,12 @@ namespace grpccommon::test {
 class FakeRegistryService final
     : public registry::v1::RegistryService::Service {
  public:
-  FakeRegistryService() { Start(); }
+  explicit FakeRegistryService(
+      std::shared_ptr<grpc::ServerCredentials> credentials =
+          grpc::InsecureServerCredentials())
+      : credentials_(std::move(credentials)) {
+    Start();
+  }
   ~FakeRegistryService() override { Stop(); }
 
   void Start() {
@@ -32,8 +37,8 @@ class FakeRegistryService final
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port_),
-                             grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port_), credentials_,
+                             &port);
     // What the library's own server allows.
     builder.AddChannelArgument(
         GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
@@ -194,6 +199,7 @@ class FakeRegistryService final
     return status;
   }
 
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

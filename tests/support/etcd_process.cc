@@ -17,7 +17,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace grpccommon::test {
@@ -47,7 +49,7 @@ bool EtcdProcess::Available() {
   return std::string(ETCD_PROGRAM).starts_with('/');
 }
 
-EtcdProcess::EtcdProcess() {
+EtcdProcess::EtcdProcess(std::optional<EtcdTls> tls) : tls_(std::move(tls)) {
   for (int i = 0; i < 5; ++i) {
     client_port_ = FreePort();
     peer_port_ = FreePort();
@@ -82,9 +84,10 @@ void EtcdProcess::Wipe() {
 }
 
 bool EtcdProcess::Launch() {
-  const std::string client = "http://" + address();
+  const std::string client =
+      (tls_.has_value() ? "https://" : "http://") + address();
   const std::string peer = "http://127.0.0.1:" + std::to_string(peer_port_);
-  const std::vector<std::string> arguments = {
+  std::vector<std::string> arguments = {
       ETCD_PROGRAM,
       "--name=one",
       "--data-dir=" + folder_.path() + "/data",
@@ -94,6 +97,25 @@ bool EtcdProcess::Launch() {
       "--initial-advertise-peer-urls=" + peer,
       "--initial-cluster=one=" + peer,
       "--log-level=error"};
+  std::shared_ptr<grpc::ChannelCredentials> credentials =
+      grpc::InsecureChannelCredentials();
+  if (tls_.has_value()) {
+    arguments.push_back(
+        "--cert-file=" +
+        folder_.Write("server.pem", tls_->server.certificate_pem));
+    arguments.push_back("--key-file=" +
+                        folder_.Write("key.pem", tls_->server.private_key_pem));
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = tls_->ca_pem;
+    if (tls_->client.has_value()) {
+      arguments.push_back("--client-cert-auth");
+      arguments.push_back("--trusted-ca-file=" +
+                          folder_.Write("ca.pem", tls_->ca_pem));
+      options.pem_cert_chain = tls_->client->certificate_pem;
+      options.pem_private_key = tls_->client->private_key_pem;
+    }
+    credentials = grpc::SslCredentials(options);
+  }
   std::vector<char*> argv;
   for (const std::string& argument : arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
@@ -109,8 +131,7 @@ bool EtcdProcess::Launch() {
     execv(ETCD_PROGRAM, argv.data());
     _exit(127);
   }
-  const auto channel =
-      grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel(address(), credentials);
   const auto deadline =
       std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (std::chrono::steady_clock::now() < deadline) {
