@@ -26,7 +26,7 @@ namespace platform::common {
 /// Values and targets may be std::string (values also string_view), integers,
 /// enums (as their number), bool (as 0 or 1), double, WallTime (as nanoseconds
 /// since 1970), and std::optional of these for what may be NULL. NULL into
-/// anything else is an error.
+/// anything else is an error, and so is a text with a NUL in it.
 ///
 /// Values are copied when they are bound. Throws what SOCI throws, which
 /// Database::Run catches. What of a statement is not in its text but bound
@@ -46,7 +46,12 @@ class Query {
   template <typename Value>
   Query& Bind(const std::string& name, const Value& value) {
     if constexpr (std::convertible_to<const Value&, std::string_view>) {
-      texts_.emplace_back(std::string_view(value));
+      const std::string_view text(value);
+      // PostgreSQL would take what comes before it for the whole.
+      if (text.find('\0') != std::string_view::npos) {
+        throw soci::soci_error("a text has a NUL in it");
+      }
+      texts_.emplace_back(text);
       statement_.exchange(soci::use(texts_.back(), name));
     } else if constexpr (std::floating_point<Value>) {
       reals_.push_back(value);

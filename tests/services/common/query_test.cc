@@ -145,6 +145,18 @@ TEST_P(QueryTest, NullWhereNoneIsExpectedIsAnError) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
 }
 
+// Else "ada\0" would find what is Ada's.
+TEST_P(QueryTest, ATextWithANulIsAnError) {
+  const absl::Status status =
+      database_->Run([&](soci::session& sql) -> absl::Status {
+        Query(sql, "INSERT INTO things (id) VALUES (:id)")
+            .Bind("id", std::string_view("ada\0eve", 7))
+            .Run();
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+}
+
 TEST_P(QueryTest, ReturnsRowsOfWhatItChangedAndCountsThem) {
   Run([&](soci::session& sql) {
     std::string id;
