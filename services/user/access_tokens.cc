@@ -25,7 +25,7 @@ absl::StatusOr<std::unique_ptr<AccessTokens>> AccessTokens::Create(
   const absl::Status valid =
       grpccommon::CheckRange("lifetime", options.lifetime, 10s, 24h);
   if (!valid.ok()) return valid;
-  const auto source = keys.verification_keys();
+  const auto source = keys.published();
   auto verifier = JwtVerifier::Create({.issuer = options.issuer,
                                        .audiences = {options.audience},
                                        .leeway = kLeeway},

@@ -45,8 +45,8 @@ absl::StatusOr<std::unique_ptr<Backend>> Backend::Create(BackendOptions options,
   if (!store.ok()) return store.status();
   backend->store_ = *std::move(store);
   backend->workers_ = std::make_unique<WorkerPool>(given.workers);
-  auto keys =
-      KeyRing::Create(*backend->store_, *backend->vault_, given.keys, clock);
+  auto keys = KeyRing::Create(*backend->store_, *backend->vault_,
+                              given.published_keys, given.keys, clock);
   if (!keys.ok()) return keys.status();
   backend->keys_ = *std::move(keys);
   auto tokens = AccessTokens::Create(*backend->keys_, given.tokens, clock);

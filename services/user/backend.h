@@ -33,6 +33,10 @@ struct BackendOptions {
   AccessTokenOptions tokens;
   /// `publish_after` follows from the lifetime of tokens.
   KeyScheduleOptions keys;
+  /// Gets the keys that are published: for an authenticator, which is made
+  /// before.
+  std::shared_ptr<grpccommon::SettableKeySource> published_keys =
+      std::make_shared<grpccommon::SettableKeySource>();
   /// How often the keys are looked at, in [1 s, keys.publish_ahead / 2].
   grpccommon::Clock::Duration key_check_interval = std::chrono::minutes(1);
 };

@@ -15,14 +15,17 @@ using grpccommon::Clock;
 using grpccommon::JwkSet;
 using grpccommon::JwtSigner;
 using grpccommon::MutexLock;
+using grpccommon::SettableKeySource;
 using nlohmann::json;
 
 absl::StatusOr<std::unique_ptr<KeyRing>> KeyRing::Create(
     UserStoreQueue& store, const Vault& vault,
+    std::shared_ptr<SettableKeySource> published,
     const KeyScheduleOptions& schedule, const Clock& clock) {
   const absl::Status valid = CheckKeySchedule(schedule);
   if (!valid.ok()) return valid;
-  auto ring = absl::WrapUnique(new KeyRing(store, vault, schedule, clock));
+  auto ring = absl::WrapUnique(
+      new KeyRing(store, vault, std::move(published), schedule, clock));
   std::promise<absl::Status> refreshed;
   ring->Refresh([&refreshed](const absl::Status& status) {
     refreshed.set_value(status);
@@ -33,12 +36,13 @@ absl::StatusOr<std::unique_ptr<KeyRing>> KeyRing::Create(
 }
 
 KeyRing::KeyRing(UserStoreQueue& store, const Vault& vault,
+                 std::shared_ptr<SettableKeySource> published,
                  const KeyScheduleOptions& schedule, const Clock& clock)
     : store_(store),
       vault_(vault),
+      published_(std::move(published)),
       schedule_(schedule),
-      clock_(clock),
-      verification_keys_(std::make_shared<grpccommon::SettableKeySource>()) {}
+      clock_(clock) {}
 
 KeyRing::~KeyRing() {
   const MutexLock lock(mutex_);
@@ -129,7 +133,7 @@ absl::Status KeyRing::Adopt(const std::vector<StoredKey>& stored) {
   const auto text = std::make_shared<const std::string>(set.dump());
   // What was verified under the same keys stays so.
   if (jwks_ != nullptr && *jwks_ == *text) return absl::OkStatus();
-  verification_keys_->Set(JwkSet(std::move(verifying)));
+  published_->Set(JwkSet(std::move(verifying)));
   keys_ = std::move(keys);
   jwks_ = text;
   return absl::OkStatus();

@@ -30,12 +30,13 @@ class KeyRing {
  public:
   using Done = std::function<void(const absl::Status&)>;
 
-  /// Waits for the keys, and makes the first one. What is borrowed must outlive
-  /// the ring. Errors: kInvalidArgument, naming the option; kFailedPrecondition
-  /// if the keys were sealed under another key than the vault's; those of
-  /// Database.
+  /// Waits for the keys, and makes the first one. All that are published are
+  /// put into `published`. What is borrowed must outlive the ring. Errors:
+  /// kInvalidArgument, naming the option; kFailedPrecondition if the keys were
+  /// sealed under another key than the vault's; those of Database.
   static absl::StatusOr<std::unique_ptr<KeyRing>> Create(
       UserStoreQueue& store, const Vault& vault,
+      std::shared_ptr<grpccommon::SettableKeySource> published,
       const KeyScheduleOptions& schedule = {},
       const grpccommon::Clock& clock = grpccommon::SteadyClock());
   /// Waits for the end of every Refresh.
@@ -52,9 +53,9 @@ class KeyRing {
   /// Signs with the key whose time it is.
   absl::StatusOr<std::string> Sign(const grpccommon::JwtClaims& claims) const;
 
-  /// All that are published. Lives as long as its last user.
-  std::shared_ptr<grpccommon::KeySource> verification_keys() const {
-    return verification_keys_;
+  /// What verifies them.
+  const std::shared_ptr<grpccommon::SettableKeySource>& published() const {
+    return published_;
   }
   /// The same as a JWK set (RFC 7517).
   std::shared_ptr<const std::string> jwks() const;
@@ -66,6 +67,7 @@ class KeyRing {
   };
 
   KeyRing(UserStoreQueue& store, const Vault& vault,
+          std::shared_ptr<grpccommon::SettableKeySource> published,
           const KeyScheduleOptions& schedule, const grpccommon::Clock& clock);
 
   /// In a transaction: does what is due, and returns the keys after it.
@@ -75,9 +77,9 @@ class KeyRing {
 
   UserStoreQueue& store_;
   const Vault& vault_;
+  const std::shared_ptr<grpccommon::SettableKeySource> published_;
   const KeyScheduleOptions schedule_;
   const grpccommon::Clock& clock_;
-  const std::shared_ptr<grpccommon::SettableKeySource> verification_keys_;
 
   mutable grpccommon::Mutex mutex_;
   grpccommon::CondVar refreshed_;

@@ -32,9 +32,7 @@ constexpr int kDefaultPageSize = 20;
 
 // What Accounts gives for one call: `answer` gets the value of a good outcome.
 template <typename T, typename Answer>
-Accounts::Done<T> AnswerTo(grpc::CallbackServerContext& context,
-                           Answer answer) {
-  auto* const reactor = context.DefaultReactor();
+Accounts::Done<T> AnswerTo(grpc::ServerUnaryReactor* reactor, Answer answer) {
   return [reactor, answer](absl::StatusOr<T> outcome) {
     const grpc::Status end = ToGrpcStatus(outcome.status());
     if (outcome.ok()) answer(*std::move(outcome));
@@ -91,37 +89,40 @@ UserService::Caller UserService::CallerOf(
 grpc::ServerUnaryReactor* UserService::Register(
     grpc::CallbackServerContext* context, const v1::RegisterRequest* request,
     v1::RegisterResponse* response) {
+  auto* const reactor = context->DefaultReactor();
   accounts_.Register({.username = request->username(),
                       .email = request->email(),
                       .display_name = request->display_name(),
                       .password_hash = {}},
                      request->password(), IsGone(*context),
-                     AnswerTo<User>(*context, [response](const User& user) {
+                     AnswerTo<User>(reactor, [response](const User& user) {
                        *response->mutable_user() = ToProto(user, true);
                      }));
-  return context->DefaultReactor();
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* UserService::Login(
     grpc::CallbackServerContext* context, const v1::LoginRequest* request,
     v1::LoginResponse* response) {
+  auto* const reactor = context->DefaultReactor();
   accounts_.LogIn(request->login(), request->password(), IsGone(*context),
-                  AnswerTo<LoggedIn>(*context, [response](const LoggedIn& in) {
+                  AnswerTo<LoggedIn>(reactor, [response](const LoggedIn& in) {
                     *response->mutable_user() = ToProto(in.user, true);
                     *response->mutable_tokens() = ToProto(in.tokens);
                   }));
-  return context->DefaultReactor();
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* UserService::RefreshToken(
     grpc::CallbackServerContext* context,
     const v1::RefreshTokenRequest* request,
     v1::RefreshTokenResponse* response) {
+  auto* const reactor = context->DefaultReactor();
   accounts_.Refresh(request->refresh_token(),
-                    AnswerTo<Tokens>(*context, [response](const Tokens& made) {
+                    AnswerTo<Tokens>(reactor, [response](const Tokens& made) {
                       *response->mutable_tokens() = ToProto(made);
                     }));
-  return context->DefaultReactor();
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* UserService::Logout(
@@ -318,13 +319,14 @@ grpc::ServerUnaryReactor* UserService::ChangePassword(
   if (caller.user_id.empty()) {
     return Finish(*context, grpccommon::NotFound("user", "me"));
   }
+  auto* const reactor = context->DefaultReactor();
   accounts_.ChangePassword(
       caller.user_id, request->current_password(), request->new_password(),
       IsGone(*context),
-      AnswerTo<Tokens>(*context, [response](const Tokens& tokens) {
+      AnswerTo<Tokens>(reactor, [response](const Tokens& tokens) {
         *response->mutable_tokens() = ToProto(tokens);
       }));
-  return context->DefaultReactor();
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* UserService::AssignRole(

@@ -58,13 +58,15 @@ class KeyRingTest : public common::DatabaseTest {
   Instance Start() {
     Instance instance;
     instance.store = *OpenUserStoreQueue({.url = url()}, {}, clock_);
-    auto ring = KeyRing::Create(*instance.store, *vault_, kSchedule, clock_);
+    auto ring = KeyRing::Create(
+        *instance.store, *vault_,
+        std::make_shared<grpccommon::SettableKeySource>(), kSchedule, clock_);
     EXPECT_TRUE(ring.ok()) << ring.status();
     instance.ring = *std::move(ring);
     return instance;
   }
   absl::Status Verify(const Instance& instance, const std::string& token) {
-    const auto keys = instance.ring->verification_keys();
+    const auto keys = instance.ring->published();
     const auto verifier = *JwtVerifier::Create({.issuer = "us"}, *keys);
     return verifier->Verify(token, clock_.WallNow()).status();
   }
@@ -178,7 +180,10 @@ TEST_P(KeyRingTest, RefusesToStartWithAnotherVault) {
   { const Instance instance = Start(); }
   const Vault other = *Vault::Open(folder_ / "other.key");
   const auto store = *OpenUserStoreQueue({.url = url()}, {}, clock_);
-  EXPECT_THAT(KeyRing::Create(*store, other, kSchedule, clock_).status(),
+  EXPECT_THAT(KeyRing::Create(*store, other,
+                              std::make_shared<grpccommon::SettableKeySource>(),
+                              kSchedule, clock_)
+                  .status(),
               AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
                     MessageIs(HasSubstr("sealed under another key"))));
 }
