@@ -67,13 +67,16 @@ grpc::ServerUnaryReactor* ReadAndAnswer(StoreQueue<Store>& queue,
 /// place to tell watchers. It must not block.
 ///
 /// Nothing is written for a call that was cancelled before its turn.
+///
+/// For a call whose handler has returned `reactor` already: another step, such
+/// as a call of another service, came before.
 template <typename Store, typename Write, typename Answer>
-grpc::ServerUnaryReactor* WriteAndAnswer(StoreQueue<Store>& queue,
-                                         grpc::CallbackServerContext& context,
-                                         Write write, Answer answer) {
+void WriteAndAnswer(StoreQueue<Store>& queue,
+                    grpc::CallbackServerContext& context,
+                    grpc::ServerUnaryReactor* reactor, Write write,
+                    Answer answer) {
   using Result = std::invoke_result_t<Write&, Store&>;
   constexpr bool kHasValue = !std::is_same_v<Result, absl::Status>;
-  auto* const reactor = context.DefaultReactor();
   const auto result = std::make_shared<Result>(absl::UnknownError("not run"));
   const absl::Status added =
       queue.Write({.run = [&context, result, write = std::move(write)](
@@ -101,6 +104,15 @@ grpc::ServerUnaryReactor* WriteAndAnswer(StoreQueue<Store>& queue,
                          reactor->Finish(grpccommon::ToGrpcStatus(committed));
                        }});
   if (!added.ok()) reactor->Finish(grpccommon::ToGrpcStatus(added));
+}
+
+/// The same as the only step.
+template <typename Store, typename Write, typename Answer>
+grpc::ServerUnaryReactor* WriteAndAnswer(StoreQueue<Store>& queue,
+                                         grpc::CallbackServerContext& context,
+                                         Write write, Answer answer) {
+  auto* const reactor = context.DefaultReactor();
+  WriteAndAnswer(queue, context, reactor, std::move(write), std::move(answer));
   return reactor;
 }
 

@@ -86,16 +86,19 @@ class StoreQueue {
   /// Errors of all three, after which the job will not run: kResourceExhausted
   /// if too many wait.
   absl::Status Write(WriteJob job) {
-    return Add(writes_, write_arrived_, {.write = std::move(job), .read = {}});
+    return Add(&StoreQueue::writes_, write_arrived_,
+               {.write = std::move(job), .read = {}});
   }
   absl::Status Read(ReadJob job) {
-    return Add(reads_, read_arrived_, {.write = {}, .read = std::move(job)});
+    return Add(&StoreQueue::reads_, read_arrived_,
+               {.write = {}, .read = std::move(job)});
   }
   /// Reads on the thread that writes, between two transactions: what was
   /// committed before is done, and nothing is committed by this process
   /// meanwhile.
   absl::Status ReadBetweenWrites(ReadJob job) {
-    return Add(writes_, write_arrived_, {.write = {}, .read = std::move(job)});
+    return Add(&StoreQueue::writes_, write_arrived_,
+               {.write = {}, .read = std::move(job)});
   }
 
   /// Looks whether the store can be written, by the way that writes take but
@@ -126,10 +129,12 @@ class StoreQueue {
     }
   }
 
-  absl::Status Add(std::deque<Job>& queue, grpccommon::CondVar& arrived,
-                   Job job) ABSL_LOCKS_EXCLUDED(mutex_) {
+  absl::Status Add(std::deque<Job> StoreQueue::*jobs,
+                   grpccommon::CondVar& arrived, Job job)
+      ABSL_LOCKS_EXCLUDED(mutex_) {
     {
       const grpccommon::MutexLock lock(mutex_);
+      std::deque<Job>& queue = this->*jobs;
       if (queue.size() >= options_.max_waiting) {
         return grpccommon::Exhausted("STORE_BUSY", "store",
                                      "too many calls wait for the store",
