@@ -6,12 +6,10 @@
 
 #include <filesystem>
 #include <iostream>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "examples/greeter/v1/greeter_service.grpc.pb.h"
-#include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/server/config.h"
 
 namespace greeter = examples::greeter::v1;
@@ -49,20 +47,12 @@ int main(int argc, char** argv) {
                                      .grpc_address = "0.0.0.0:50051",
                                      .http_address = "0.0.0.0:8051"});
   if (!options.ok()) return grpccommon::ExitWith(options.status());
-  std::unique_ptr<grpccommon::DependencyChecks> checks;
-  options->readiness_checks = [&checks] { return checks->ReportJson(); };
 
   GreeterService service;
   auto server = grpccommon::Server::Create(*options);
   if (!server.ok()) return grpccommon::ExitWith(server.status());
-  (*server)->Add<greeter::GreeterService>(service);
-
-  checks = std::make_unique<grpccommon::DependencyChecks>(
-      (*server)->health(), (*server)->scheduler(), (*server)->logger());
-  const absl::Status added =
-      checks->AddBlocking({.name = "data", .interval = 1s, .timeout = 500ms},
-                          [folder] { return CheckFolder(folder); });
-  const int code = added.ok() ? (*server)->Run() : grpccommon::ExitWith(added);
-  checks.reset();  // before the server, which it borrows from
-  return code;
+  (*server)->Add<greeter::GreeterService>(service).AddBlockingCheck(
+      {.name = "data", .interval = 1s, .timeout = 500ms},
+      [folder] { return CheckFolder(folder); });
+  return (*server)->Run();
 }

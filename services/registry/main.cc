@@ -2,21 +2,18 @@
 // The registry. Configured as every server of the library (docs/server.md), and
 // by the variables that docs/registry_service.md lists.
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/time.h"
 #include "grpccommon/base/file.h"
 #include "grpccommon/base/scheduler.h"
-#include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/registry/etcd_registry.h"
 #include "grpccommon/registry/lease_backend.h"
 #include "grpccommon/registry/lease_store.h"
 #include "grpccommon/registry/memory_registry.h"
+#include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
 #include "grpcpp/security/credentials.h"
@@ -26,21 +23,36 @@
 
 namespace {
 
-std::string Variable(const char* name, const char* otherwise) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : otherwise;
-}
+using grpccommon::AppSettings;
+using grpccommon::DependencyChecks;
+using grpccommon::ExitWith;
+using namespace std::chrono_literals;
 
-absl::StatusOr<grpccommon::Clock::Duration> Grace() {
-  const std::string text = Variable("GRPCCOMMON_APP_GRACE", "20s");
-  absl::Duration grace;
-  if (!absl::ParseDuration(text, &grace)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "GRPCCOMMON_APP_GRACE must be a duration like \"20s\", got \"", text,
-        "\""));
-  }
-  return absl::ToChronoNanoseconds(grace);
-}
+// What is configured; docs/registry_service.md explains it.
+struct Settings {
+  explicit Settings(AppSettings app)
+      : registration(app.Text("REGISTER", "role:instance=*")),
+        grace(app.Duration("GRACE", 20s)),
+        etcd(app.List("ETCD")),
+        etcd_prefix(
+            app.Text("ETCD_PREFIX", grpccommon::EtcdRegistryOptions().prefix)),
+        etcd_user(app.Text("ETCD_USER", "")),
+        etcd_password(app.Secret("ETCD_PASSWORD")),
+        etcd_password_in_plaintext(
+            app.Flag("ETCD_PASSWORD_IN_PLAINTEXT", false)),
+        etcd_ca_file(app.Text("ETCD_CA_FILE", "")),
+        status(app.Check()) {}
+
+  const std::string registration;
+  const grpccommon::Clock::Duration grace;
+  const std::vector<std::string> etcd;
+  const std::string etcd_prefix;
+  const std::string etcd_user;
+  const std::string etcd_password;
+  const bool etcd_password_in_plaintext;
+  const std::string etcd_ca_file;
+  const absl::Status status;
+};
 
 // Where instances and their leases are.
 struct Store {
@@ -51,11 +63,11 @@ struct Store {
   bool outlives_us = false;
 };
 
-absl::StatusOr<Store> OpenStore(grpccommon::Scheduler& scheduler,
+absl::StatusOr<Store> OpenStore(const Settings& settings,
+                                grpccommon::Scheduler& scheduler,
                                 const grpccommon::Logger& logger) {
   Store store;
-  const std::string members = Variable("GRPCCOMMON_APP_ETCD", "");
-  if (members.empty()) {
+  if (settings.etcd.empty()) {
     auto memory = grpccommon::LeaseStore::Create(scheduler, {}, logger);
     if (!memory.ok()) return memory.status();
     store.memory = *std::move(memory);
@@ -66,16 +78,13 @@ absl::StatusOr<Store> OpenStore(grpccommon::Scheduler& scheduler,
     return store;
   }
   grpccommon::EtcdRegistryOptions options;
-  options.connection.addresses = absl::StrSplit(members, ',');
-  options.prefix =
-      Variable("GRPCCOMMON_APP_ETCD_PREFIX", options.prefix.c_str());
-  options.user = Variable("GRPCCOMMON_APP_ETCD_USER", "");
-  options.password = Variable("GRPCCOMMON_APP_ETCD_PASSWORD", "");
-  options.password_in_plaintext =
-      Variable("GRPCCOMMON_APP_ETCD_PASSWORD_IN_PLAINTEXT", "") == "true";
-  const std::string authority = Variable("GRPCCOMMON_APP_ETCD_CA_FILE", "");
-  if (!authority.empty()) {
-    const auto certificates = grpccommon::ReadFile(authority);
+  options.connection.addresses = settings.etcd;
+  options.prefix = settings.etcd_prefix;
+  options.user = settings.etcd_user;
+  options.password = settings.etcd_password;
+  options.password_in_plaintext = settings.etcd_password_in_plaintext;
+  if (!settings.etcd_ca_file.empty()) {
+    const auto certificates = grpccommon::ReadFile(settings.etcd_ca_file);
     if (!certificates.ok()) return certificates.status();
     options.connection.credentials =
         grpc::SslCredentials({.pem_root_certs = *certificates});
@@ -95,56 +104,41 @@ int main() {
   using platform::registry::RegistrationPolicy;
   using platform::registry::RegistryService;
 
-  auto options =
+  const Settings settings{AppSettings()};
+  if (!settings.status.ok()) return ExitWith(settings.status);
+  auto policy = RegistrationPolicy::Parse(settings.registration);
+  if (!policy.ok()) return ExitWith(policy.status());
+  const auto options =
       grpccommon::LoadServerOptions({.name = "registry",
                                      .grpc_address = "0.0.0.0:50060",
                                      .http_address = "0.0.0.0:3010"});
-  if (!options.ok()) return grpccommon::ExitWith(options.status());
-  auto policy = RegistrationPolicy::Parse(
-      Variable("GRPCCOMMON_APP_REGISTER", "role:instance=*"));
-  if (!policy.ok()) return grpccommon::ExitWith(policy.status());
-  const auto grace = Grace();
-  if (!grace.ok()) return grpccommon::ExitWith(grace.status());
+  if (!options.ok()) return ExitWith(options.status());
 
   const auto scheduler = grpccommon::CreateScheduler();
-  // The server asks them, and they borrow from the server: they live from
-  // before its start until after its end, and go before it.
-  std::unique_ptr<grpccommon::DependencyChecks> checks;
-  options->readiness_checks = [&checks] { return checks->ReportJson(); };
-  auto server = grpccommon::Server::Create(*options);
-  if (!server.ok()) return grpccommon::ExitWith(server.status());
-
-  const auto store = OpenStore(*scheduler, (*server)->logger());
-  if (!store.ok()) return grpccommon::ExitWith(store.status());
+  const auto server = grpccommon::Server::Create(*options);
+  if (!server.ok()) return ExitWith(server.status());
+  const auto store = OpenStore(settings, *scheduler, (*server)->logger());
+  if (!store.ok()) return ExitWith(store.status());
   const auto service = RegistryService::Create(
       *store->leases, *store->registry, *std::move(policy),
       (*server)->metrics(), *scheduler,
       // What etcd knows outlives this process.
-      {.grace =
-           store->outlives_us ? grpccommon::Clock::Duration::zero() : *grace});
-  if (!service.ok()) return grpccommon::ExitWith(service.status());
+      {.grace = store->outlives_us ? grpccommon::Clock::Duration::zero()
+                                   : settings.grace});
+  if (!service.ok()) return ExitWith(service.status());
 
-  checks = std::make_unique<grpccommon::DependencyChecks>(
-      (*server)->health(), (*server)->scheduler(), (*server)->logger());
-  if (store->outlives_us) {
-    // Without etcd we still tell what it told last, so we go on serving.
-    const absl::Status added =
-        checks->Add({.name = "etcd", .critical = false},
-                    [&store](grpccommon::DependencyChecks::Done done) {
-                      store->leases->Lookup(
-                          "-", [done = std::move(done)](const auto& instances) {
-                            done(instances.status());
-                          });
-                    });
-    if (!added.ok()) {
-      checks.reset();
-      return grpccommon::ExitWith(added);
-    }
-  }
   (*server)->Add<grpccommon::registry::v1::RegistryService>(**service).OnDrain(
       [&service] { (*service)->EndWatches(); });
-  const int code = (*server)->Run();
-  checks.reset();
-  server->reset();  // before what it borrows
-  return code;
+  if (store->outlives_us) {
+    // Without etcd we still tell what it told last, so we go on serving.
+    (*server)->AddCheck({.name = "etcd", .critical = false},
+                        [&store](DependencyChecks::Done done) {
+                          store->leases->Lookup(
+                              "-",
+                              [done = std::move(done)](const auto& instances) {
+                                done(instances.status());
+                              });
+                        });
+  }
+  return (*server)->Run();
 }

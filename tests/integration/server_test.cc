@@ -501,6 +501,65 @@ TEST_F(ServerTest, HealthFollowsTheServersLife) {
   EXPECT_THAT(watch->Finish(), StatusIs(grpc::StatusCode::UNAVAILABLE));
 }
 
+TEST_F(ServerTest, ChecksHoldDownWhatCannotDoWithoutUntilItEnds) {
+  std::atomic<bool> there = false;
+  std::atomic<int> runs = 0;
+  auto server =
+      *Create({.grpc_address = "127.0.0.1:0", .http_address = "127.0.0.1:0"});
+  server
+      ->AddCheck({.name = "database",
+                  .interval = 10ms,
+                  .timeout = 10ms,
+                  .failures_before_down = 1},
+                 [&](DependencyChecks::Done done) {
+                   ++runs;
+                   done(there ? absl::OkStatus()
+                              : absl::UnavailableError("not there"));
+                 })
+      .AddBlockingCheck({.name = "disk", .interval = 10ms, .timeout = 10ms},
+                        [] { return absl::OkStatus(); });
+  EXPECT_EQ(runs, 0);
+  ASSERT_THAT(server->Start(), IsOk());
+  const auto wait_for = [&](const std::string& status,
+                            const std::string& text) {
+    for (;;) {
+      const auto [line, body] = Get(server->http_port(), "/healthz/ready");
+      if (line.find(status) != std::string::npos &&
+          body.find(text) != std::string::npos) {
+        return true;
+      }
+    }
+  };
+  EXPECT_TRUE(wait_for("503", "not there"));
+  EXPECT_NE(Health(Plaintext(server->grpc_port()), "echo.v1.EchoService"),
+            grpc::health::v1::HealthCheckResponse::SERVING);
+  there = true;
+  EXPECT_TRUE(wait_for("200", R"("name":"disk","status":"up")"));
+  there = false;
+  EXPECT_TRUE(wait_for("503", "not there"));
+  bool ended = false;
+  server->OnStopped([&] {
+    const int before = runs;
+    std::promise<void> later;  // the server's timers go on without it
+    server->scheduler().RunAfter(50ms, [&later] { later.set_value(); });
+    later.get_future().wait();
+    ended = runs == before;
+  });
+  server->Shutdown(0s, 0s);
+  EXPECT_TRUE(ended);
+}
+
+TEST_F(ServerTest, ACheckThatMakesNoSenseStopsTheStart) {
+  const auto up = [](DependencyChecks::Done done) { done(absl::OkStatus()); };
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  server->AddCheck({.name = "database"}, up).AddCheck({.name = "database"}, up);
+  EXPECT_THAT(server->Start(), StatusIs(absl::StatusCode::kAlreadyExists));
+  auto other = *Create({.grpc_address = "127.0.0.1:0"});
+  other->AddCheck({.name = "database", .interval = 1ns}, up);
+  EXPECT_THAT(other->Start(),
+              AllOf(StatusIs(kInvalid), MessageIs(HasSubstr("interval"))));
+}
+
 TEST_F(ServerTest, TheHttpPortShowsMetricsAndVersion) {
   auto server = *Create({.version = "1.2.3",
                          .grpc_address = "127.0.0.1:0",

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/server/config.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -17,8 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "grpccommon/base/file.h"
+#include "grpccommon/base/quantity.h"
 #include "grpccommon/base/string_view.h"
 #include "nlohmann/json.hpp"
+#include "server/environment.h"
 #include "server/options_schema.h"
 
 namespace grpccommon {
@@ -26,40 +25,6 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::nanoseconds;
-
-// A number with a unit: "1.5s", "4MiB". The factor is none for an unknown unit.
-template <typename Factor>
-std::optional<double> ParseQuantity(const std::string& text, Factor factor_of) {
-  double number = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) return std::nullopt;
-  const std::optional<double> factor =
-      factor_of(std::string_view(end, text.data() + text.size()));
-  if (!factor.has_value() || !std::isfinite(number * *factor)) {
-    return std::nullopt;
-  }
-  return number * *factor;
-}
-
-std::optional<double> NanosecondsPer(std::string_view unit) {
-  if (unit == "ns") return 1.0;
-  if (unit == "us") return 1e3;
-  if (unit == "ms") return 1e6;
-  if (unit == "s") return 1e9;
-  if (unit == "m") return 60e9;
-  if (unit == "h") return 3600e9;
-  if (unit == "d") return 86400e9;
-  return std::nullopt;
-}
-
-std::optional<double> BytesPer(std::string_view unit) {
-  if (unit.empty() || unit == "B") return 1.0;
-  if (unit == "KiB") return 1024.0;
-  if (unit == "MiB") return 1048576.0;
-  if (unit == "GiB") return 1073741824.0;
-  return std::nullopt;
-}
 
 // Each returns what the value should have been if it is not that. Texts stand
 // for numbers and booleans too, since environment variables are texts.
@@ -87,11 +52,7 @@ std::string_view Read(const json& value, double& field) {
   if (value.is_number()) {
     number = value.get<double>();
   } else if (value.is_string()) {
-    number = ParseQuantity(value.get<std::string>(),
-                           [](std::string_view unit) -> std::optional<double> {
-                             if (unit.empty()) return 1.0;
-                             return std::nullopt;
-                           });
+    number = ParseNumber(value.get<std::string>());
   }
   if (!number.has_value()) return "a number";
   field = *number;
@@ -105,7 +66,7 @@ requires std::is_integral_v<Integer> std::string_view Read(const json& value,
   if (value.is_number()) {
     number = value.get<double>();
   } else if (value.is_string()) {
-    number = ParseQuantity(value.get<std::string>(), BytesPer);
+    number = ParseWhole(value.get<std::string>());
   }
   const double least = std::is_signed_v<Integer> ? -9e15 : 0;
   if (!number.has_value() || *number != std::floor(*number) ||
@@ -120,14 +81,13 @@ requires std::is_integral_v<Integer> std::string_view Read(const json& value,
 }
 
 std::string_view Read(const json& value, nanoseconds& field) {
-  std::optional<double> number;
-  if (value.is_string()) {
-    number = ParseQuantity(value.get<std::string>(), NanosecondsPer);
-  }
-  if (!number.has_value() || std::abs(*number) > 9e18) {
+  const std::optional<nanoseconds> duration =
+      value.is_string() ? ParseDuration(value.get<std::string>())
+                        : std::nullopt;
+  if (!duration.has_value()) {
     return "a duration like \"250ms\", \"30s\" or \"5m\"";
   }
-  field = nanoseconds(static_cast<std::int64_t>(*number));
+  field = *duration;
   return "";
 }
 
@@ -376,14 +336,7 @@ absl::StatusOr<ServerOptions> LoadServerOptions(ServerOptions defaults) {
     }
     defaults = *std::move(applied);
   }
-  std::map<std::string, std::string> environment;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const std::string_view text(*variable);
-    const std::size_t equals = text.find('=');
-    if (equals == std::string_view::npos) continue;
-    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return ApplyEnvironment(std::move(defaults), environment);
+  return ApplyEnvironment(std::move(defaults), internal::ProcessEnvironment());
 }
 
 }  // namespace grpccommon

@@ -125,6 +125,17 @@ void VisitOptions(AnnounceOptions& announce, Visitor& visit) {
 }
 
 template <typename Visitor>
+void VisitOptions(ClientsOptions& clients, Visitor& visit) {
+  visit("registry", clients.registry);
+  visit("token_file", clients.token_file);
+  visit("token_in_plaintext", clients.token_in_plaintext);
+  visit("tls", clients.tls);
+  visit("ca_file", clients.ca_file);
+  visit("certificate_file", clients.certificate_file);
+  visit("private_key_file", clients.private_key_file);
+}
+
+template <typename Visitor>
 void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("name", options.name);
   visit("version", options.version);
@@ -152,6 +163,7 @@ void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit("grace_period", options.grace_period);
   visit("stuck_timeout", options.stuck_timeout);
   visit.Nested("announce", options.announce);
+  visit.Nested("clients", options.clients);
   visit("max_health_watches", options.max_health_watches);
   visit("reflection", options.reflection);
   visit("channelz", options.channelz);

@@ -250,9 +250,12 @@ struct Server::Impl {
         logger(std::move(sink), options.name, options.log_level, clock),
         call_path(clock, logger) {}
 
+  absl::Status Serve();
+  absl::Status BeginChecks();
+  void EndChecks();
   absl::Status Listen();
   absl::Status ListenHttp();
-  Readiness Ready() const;
+  Readiness Ready();
   std::string VersionJson() const;
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
@@ -275,6 +278,8 @@ struct Server::Impl {
   internal::CallPath call_path;
   std::unique_ptr<HealthRegistry> health;
   std::unique_ptr<HealthService> health_service;
+  // Begun by Start, in this order.
+  std::vector<std::function<absl::Status(DependencyChecks&)>> wanted_checks;
   Router http_routes;
   std::vector<grpc::Service*> unguarded;
   std::unique_ptr<grpc::Service> reflection;
@@ -289,6 +294,8 @@ struct Server::Impl {
 
   Mutex mutex;
   CondVar changed;
+  // Requests for the report keep them a moment longer.
+  std::shared_ptr<DependencyChecks> checks ABSL_GUARDED_BY(mutex);
   ServerPhase phase ABSL_GUARDED_BY(mutex) = ServerPhase::kCreated;
   bool shutting_down ABSL_GUARDED_BY(mutex) = false;
   bool hurry ABSL_GUARDED_BY(mutex) = false;
@@ -350,6 +357,24 @@ Server& Server::AddUnguarded(grpc::Service& service) {
 Server& Server::Use(std::shared_ptr<ServerInterceptor> interceptor,
                     Selector selector) {
   impl_->call_path.Use(std::move(interceptor), std::move(selector));
+  return *this;
+}
+
+Server& Server::AddCheck(DependencyOptions options,
+                         DependencyChecks::AsyncCheck check) {
+  impl_->wanted_checks.push_back(
+      [options = std::move(options), check = std::move(check)](
+          DependencyChecks& checks) { return checks.Add(options, check); });
+  return *this;
+}
+
+Server& Server::AddBlockingCheck(DependencyOptions options,
+                                 DependencyChecks::BlockingCheck check) {
+  impl_->wanted_checks.push_back(
+      [options = std::move(options),
+       check = std::move(check)](DependencyChecks& checks) {
+        return checks.AddBlocking(options, check);
+      });
   return *this;
 }
 
@@ -419,10 +444,34 @@ absl::Status Server::Impl::Listen() {
   return absl::InternalError("gRPC could not start the server; see its log");
 }
 
-Readiness Server::Impl::Ready() const {
+absl::Status Server::Impl::BeginChecks() {
+  if (wanted_checks.empty()) return absl::OkStatus();
+  auto made = std::make_shared<DependencyChecks>(
+      *health, concerns.scheduler(), logger,
+      options.clock != nullptr ? *options.clock : SteadyClock());
+  for (const auto& wanted : wanted_checks) {
+    if (absl::Status added = wanted(*made); !added.ok()) return added;
+  }
+  const MutexLock lock(mutex);
+  checks = std::move(made);
+  return absl::OkStatus();
+}
+
+void Server::Impl::EndChecks() {
+  std::shared_ptr<DependencyChecks> ending;
+  const MutexLock lock(mutex);
+  ending.swap(checks);
+}
+
+Readiness Server::Impl::Ready() {
   Readiness readiness;
+  std::shared_ptr<DependencyChecks> current;
+  {
+    const MutexLock lock(mutex);
+    current = checks;
+  }
   readiness.ready = health->Get("") == ServingStatus::kServing;
-  if (options.readiness_checks) readiness.checks = options.readiness_checks();
+  if (current != nullptr) readiness.checks = current->ReportJson();
   return readiness;
 }
 
@@ -459,22 +508,25 @@ absl::Status Server::Start() {
     }
   }
   if (!impl.setup.ok()) return impl.setup;
-  if (impl.options.capture_grpc_log) InstallGrpcLog(impl.logger);
-  if (absl::Status status = impl.CheckCredentials(); !status.ok()) {
-    return status;
+  const absl::Status started = impl.Serve();
+  if (!started.ok()) impl.EndChecks();
+  return started;
+}
+
+absl::Status Server::Impl::Serve() {
+  if (options.capture_grpc_log) InstallGrpcLog(logger);
+  if (absl::Status status = CheckCredentials(); !status.ok()) return status;
+  if (absl::Status status = call_path.Compile(); !status.ok()) return status;
+  if (absl::Status status = BeginChecks(); !status.ok()) return status;
+  if (absl::Status status = ListenHttp(); !status.ok()) return status;
+  if (absl::Status status = Listen(); !status.ok()) return status;
+  for (const std::string& service : call_path.service_names()) {
+    health->SetServing(service, ServingStatus::kServing);
   }
-  if (absl::Status status = impl.call_path.Compile(); !status.ok()) {
-    return status;
-  }
-  if (absl::Status status = impl.ListenHttp(); !status.ok()) return status;
-  if (absl::Status status = impl.Listen(); !status.ok()) return status;
-  for (const std::string& service : impl.call_path.service_names()) {
-    impl.health->SetServing(service, ServingStatus::kServing);
-  }
-  impl.health->SetServing("", ServingStatus::kServing);
-  impl.EnterPhase(ServerPhase::kServing);
-  if (impl.http_server != nullptr) impl.http_server->Start();
-  return impl.Announce();
+  health->SetServing("", ServingStatus::kServing);
+  EnterPhase(ServerPhase::kServing);
+  if (http_server != nullptr) http_server->Start();
+  return Announce();
 }
 
 absl::Status Server::Impl::Announce() {
@@ -600,6 +652,7 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   }
   closing.join();
   concerns.Flush();
+  EndChecks();
   RunInReverse(on_stopped);
   // Last, so that the end can be watched on it.
   if (http_server != nullptr) {
@@ -672,6 +725,8 @@ int Server::Run() {
   stopping.join();
   return 0;
 }
+
+const ServerOptions& Server::options() const { return impl_->options; }
 
 ServerPhase Server::phase() const {
   const MutexLock lock(impl_->mutex);

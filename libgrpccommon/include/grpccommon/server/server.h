@@ -12,6 +12,7 @@
 #include "grpccommon/base/export.h"
 #include "grpccommon/call/selector.h"
 #include "grpccommon/call/server_interceptor.h"
+#include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/log/logger.h"
 #include "grpccommon/server/server_options.h"
 
@@ -64,7 +65,8 @@ class GRPCCOMMON_EXPORT Server {
   Server& operator=(const Server&) = delete;
 
   /// Serves a synchronous or callback service (mixed styles too), behind the
-  /// chain. `service` is borrowed and must outlive the server.
+  /// chain. `service` is borrowed until `Run` or `Shutdown` has returned, or
+  /// the server is destroyed without either.
   ///
   /// A service that cannot be guarded (one served through completion queues), a
   /// contract that makes no sense, or a method that is served already makes
@@ -83,6 +85,18 @@ class GRPCCOMMON_EXPORT Server {
   /// Adds an interceptor to the methods that `selector` chooses.
   Server& Use(std::shared_ptr<ServerInterceptor> interceptor,
               Selector selector = {});
+
+  /// Looks again and again whether what this process depends on works, from
+  /// Start until the last call has ended, and holds down the health of the
+  /// services that cannot do without; /healthz/ready tells the details. As
+  /// DependencyChecks does: an asynchronous check must not block, a blocking
+  /// one gets a thread of its own. A name that is there already or an option
+  /// out of range makes `Start` fail. What a check borrows is borrowed as a
+  /// service is.
+  Server& AddCheck(DependencyOptions options,
+                   DependencyChecks::AsyncCheck check);
+  Server& AddBlockingCheck(DependencyOptions options,
+                           DependencyChecks::BlockingCheck check);
 
   /// Runs `hook` before draining begins (deregister) or after the last call
   /// has ended (close a database); in reverse order of addition.
@@ -110,6 +124,8 @@ class GRPCCOMMON_EXPORT Server {
   /// Blocks until the server has stopped.
   void Wait();
 
+  /// As they were given to `Create`.
+  const ServerOptions& options() const;
   ServerPhase phase() const;
   /// The bound ports, after Start; 0 where there is none.
   int grpc_port() const;

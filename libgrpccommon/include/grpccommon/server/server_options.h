@@ -113,9 +113,6 @@ struct TracingOptions {
   std::shared_ptr<SpanExporter> exporter;
 };
 
-/// Everything about a server: how it listens, what it bounds, how it stops, and
-/// what its chain does. Defaults are for a service behind a balancer; a part of
-/// the chain that is not wanted is switched off with `std::nullopt` or false.
 /// How others find the server: while it serves, and with its health.
 struct AnnounceOptions {
   /// Where it registers …
@@ -140,6 +137,29 @@ struct AnnounceOptions {
   RegistrationOptions lease;
 };
 
+/// How this process calls others, see process/clients.h.
+struct ClientsOptions {
+  /// Where they are found, as CreateRegistry reads it
+  /// ("registry://10.0.0.2:50060"). Empty: where this server announces itself.
+  std::string registry;
+  /// A file with the token that says who this process is, to those it calls and
+  /// to `registry`; read again when it changes. Empty: calls show no credential
+  /// but the caller's, where they ask for that.
+  std::string token_file;
+  /// Send credentials without TLS too: on loopback, or where the network
+  /// encrypts.
+  bool token_in_plaintext = false;
+  /// Call with TLS, verified against these authorities (PEM; empty: those of
+  /// the system), and show this certificate to who asks for one.
+  bool tls = false;
+  std::string ca_file;
+  std::string certificate_file;
+  std::string private_key_file;
+};
+
+/// Everything about a server: how it listens, what it bounds, how it stops, and
+/// what its chain does. Defaults are for a service behind a balancer; a part of
+/// the chain that is not wanted is switched off with `std::nullopt` or false.
 struct ServerOptions {
   /// In logs, metrics and traces. Required: letters, digits, `-_.`, at most 63.
   std::string name;
@@ -181,12 +201,10 @@ struct ServerOptions {
   std::chrono::nanoseconds stuck_timeout = std::chrono::seconds(10);
 
   AnnounceOptions announce;
+  ClientsOptions clients;
 
   /// Open watches on grpc.health.v1, in [1, 1e6].
   std::size_t max_health_watches = 1000;
-  /// A JSON array for /healthz/ready, with an object for each check of a
-  /// dependency (DependencyChecks::ReportJson). Thread-safe, must not block.
-  std::function<std::string()> readiness_checks;
 
   /// grpc.reflection v1 and v1alpha.
   bool reflection = true;
