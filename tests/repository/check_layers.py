@@ -29,6 +29,7 @@ ROWS = [
         "validate", "http",
     },
     {"server", "client", "gateway", "console"},
+    {"process"},
     {"testing"},
 ]
 ROW_OF = {module: row for row, names in enumerate(ROWS) for module in names}
