@@ -876,6 +876,19 @@ absl::StatusOr<std::vector<Announcement>> ContestStore::Announcements(
   });
 }
 
+absl::StatusOr<std::int64_t> ContestStore::CountAnnouncements(
+    std::string_view contest_id) {
+  return database_->Run(
+      [&](soci::session& sql) -> absl::StatusOr<std::int64_t> {
+        std::int64_t count = 0;
+        Query query(sql,
+                    "SELECT announcement_count FROM contests WHERE id = :id");
+        query.Bind("id", contest_id).Into(count);
+        if (!query.Next()) return NotFound("contest", contest_id);
+        return count;
+      });
+}
+
 absl::StatusOr<std::unique_ptr<ContestQueue>> OpenContestQueue(
     const ContestStoreOptions& options, common::StoreQueueOptions queue_options,
     const Clock& clock) {

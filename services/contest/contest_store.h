@@ -195,6 +195,8 @@ class ContestStore {
   /// At most `limit`, those after number `after`.
   absl::StatusOr<std::vector<Announcement>> Announcements(
       std::string_view contest_id, std::int64_t after, std::size_t limit);
+  /// Errors: kNotFound.
+  absl::StatusOr<std::int64_t> CountAnnouncements(std::string_view contest_id);
 
   /// Of one contest.
   static constexpr std::int64_t kMaxAnnouncements = 1000;

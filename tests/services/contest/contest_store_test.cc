@@ -625,6 +625,9 @@ TEST_P(ContestStoreTest, KeepsAnnouncementsInOrder) {
   EXPECT_THAT(*store_->Announcements(contest.id, 1, 10), SizeIs(1));
   EXPECT_THAT(*store_->Announcements(contest.id, 0, 1), SizeIs(1));
   EXPECT_EQ(store_->ReadBoard(contest.id, 0)->announcement_count, 2);
+  EXPECT_EQ(*store_->CountAnnouncements(contest.id), 2);
+  EXPECT_THAT(store_->CountAnnouncements("nowhere"),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(ContestStoreTest, TakesSoManyAnnouncementsAndNoMore) {
