@@ -81,12 +81,13 @@ std::optional<Place> ReadToken(TokenKind kind, std::string_view token,
 }
 
 absl::StatusOr<std::optional<Place>> ReadPageToken(std::string_view token,
-                                                   TokenContext context) {
+                                                   TokenContext context,
+                                                   std::string_view field) {
   if (token.empty()) return std::optional<Place>();
   std::optional<Place> place = ReadToken(TokenKind::kPage, token, context);
   if (!place.has_value()) {
     return grpccommon::InvalidFields(
-        {{"page_token",
+        {{std::string(field),
           "is not the next_page_token of a page with this "
           "filter"}});
   }

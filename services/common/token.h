@@ -41,9 +41,10 @@ std::string MakeToken(TokenKind kind, const Place& place,
 std::optional<Place> ReadToken(TokenKind kind, std::string_view token,
                                TokenContext context = {});
 
-/// For the usual field `page_token`: the place to go on from, none for an empty
-/// token. Errors: kInvalidArgument naming the field.
-absl::StatusOr<std::optional<Place>> ReadPageToken(std::string_view token,
-                                                   TokenContext context = {});
+/// The place to go on from, none for an empty token. Errors: kInvalidArgument
+/// naming the request's `field`.
+absl::StatusOr<std::optional<Place>> ReadPageToken(
+    std::string_view token, TokenContext context = {},
+    std::string_view field = "page_token");
 
 }  // namespace platform::common

@@ -173,8 +173,8 @@ grpc::ServerUnaryReactor* ProblemService::ListProblems(
         const std::string bound = Context(filter);
         const common::TokenContext token_context = {bound, filter.text,
                                                     filter.author_id};
-        const absl::StatusOr<std::optional<Place>> after =
-            ReadPageToken(request->page().page_token(), token_context);
+        const absl::StatusOr<std::optional<Place>> after = ReadPageToken(
+            request->page().page_token(), token_context, "page.page_token");
         if (!after.ok()) return after.status();
         const int size = request->page().page_size() > 0
                              ? request->page().page_size()
