@@ -48,7 +48,7 @@ struct SandboxLimits {
 /// A file put before the program, or taken from it.
 struct SandboxFile {
   /// Relative, of [A-Za-z0-9._+-] and slashes, no part "." or "..", at most
-  /// 255 bytes.
+  /// 240 bytes.
   std::string path;
   std::string content;
   bool executable = false;
@@ -58,7 +58,7 @@ struct SandboxFile {
 /// readable and never writable there.
 ///
 /// Thread-safe. Runs hold it, so it may be dropped while they go on; its
-/// folder goes with the last of them.
+/// folder goes with the last of them, or with the sandbox.
 class SandboxWorkspace {
  public:
   virtual ~SandboxWorkspace() = default;
@@ -149,10 +149,9 @@ struct SandboxOptions {
   /// not there. Instances may share it; each cleans up after those that died.
   /// Everyone must be able to pass through the folders above it.
   std::string state_folder;
-  /// Runs at one time, in [1, 256]. The caller queues.
+  /// Runs at one time, in [1, 256], each with a thread that waits for its
+  /// events. The caller queues.
   int max_runs = 8;
-  /// Threads that start and watch runs, in [1, 16].
-  int threads = 2;
   /// Of one workspace.
   std::int64_t workspace_bytes = std::int64_t{256} << 20;
   int workspace_files = 1000;
@@ -165,7 +164,7 @@ struct SandboxOptions {
   /// Without them (they are missing anyway to most ordinary users), rlimits and
   /// looking at the processes every poll_interval hold the limits.
   bool use_cgroups = true;
-  /// In [1 ms, 1 s].
+  /// In [1 ms, 1 s]. Programs use more than their limits for so long at most.
   std::chrono::nanoseconds poll_interval = std::chrono::milliseconds(5);
   /// A cgroup v2 folder that is ours to divide; empty: this process's own.
   std::string cgroup_folder;
@@ -181,9 +180,9 @@ struct SandboxOptions {
 /// network, no other processes, no files but the system's (read-only), its own
 /// work folder in memory and the workspace (read-only).
 ///
-/// Thread-safe. No thread per run: SandboxOptions::threads threads start runs,
-/// pass on their output and watch their limits. Programs end with the process
-/// that started them, even if that is killed.
+/// Thread-safe. SandboxOptions::max_runs threads, made at the start, start
+/// runs, take their output and watch their limits. Programs end with the
+/// process that started them, even if that is killed.
 class Sandbox {
  public:
   using Done = std::function<void(SandboxResult)>;
