@@ -231,6 +231,154 @@ TEST_F(AuthenticatorTest, JwtCreateNamesTheOptionThatIsWrong) {
               FailsWith(absl::StatusCode::kInvalidArgument, "max_bytes"));
 }
 
+// Two issuers, of users and of programs, each with keys of its own.
+class IssuersTest : public AuthenticatorTest {
+ protected:
+  struct Issuer {
+    std::string name;
+    std::string audience;
+    JwtSigner signer;
+    std::shared_ptr<ChangingKeys> keys;
+  };
+  static Issuer MakeIssuer(const std::string& name,
+                           const std::string& audience) {
+    // The same `kid`: it is the issuer that tells them apart.
+    const JwtSigner signer = *JwtSigner::Generate(JwtAlgorithm::kEs256, "k");
+    return {
+        name, audience, signer,
+        std::make_shared<ChangingKeys>(JwkSet({signer.verification_key()}))};
+  }
+  static TrustedIssuer Trust(const Issuer& issuer) {
+    TrustedIssuer trusted{.keys = issuer.keys};
+    trusted.verifier.issuer = issuer.name;
+    trusted.verifier.audiences = {issuer.audience};
+    return trusted;
+  }
+
+  // What the signer signs as whoever it says it is.
+  std::string TokenOf(const JwtSigner& signer, const std::string& issuer,
+                      const std::string& audience) const {
+    return *signer.Sign({.subject = "alice",
+                         .issuer = issuer,
+                         .audiences = {audience},
+                         .expires_at = clock_.WallNow() + 1h});
+  }
+  std::string TokenOf(const Issuer& issuer) const {
+    return TokenOf(issuer.signer, issuer.name, issuer.audience);
+  }
+  Result Try(const std::string& token) {
+    return Authenticate(*jwt_, Bearer(token));
+  }
+
+  const Issuer users_ = MakeIssuer("users", "platform");
+  const Issuer programs_ = MakeIssuer("programs", "inside");
+  const std::unique_ptr<Authenticator> jwt_ =
+      *CreateJwtAuthenticator({Trust(users_), Trust(programs_)});
+};
+
+TEST_F(IssuersTest, EachVerifiesItsOwnTokens) {
+  for (int i = 0; i < 2; ++i) {  // the second time from the cache
+    for (const Issuer* issuer : {&users_, &programs_}) {
+      const Result result = Try(TokenOf(*issuer));
+      ASSERT_THAT(result, IsOk());
+      EXPECT_EQ((*result)->subject, "alice");
+      EXPECT_EQ((*result)->issuer, issuer->name);
+    }
+  }
+}
+
+TEST_F(IssuersTest, NoneSignsForAnother) {
+  for (const auto& [signing, named] :
+       {std::pair(&users_, &programs_), std::pair(&programs_, &users_)}) {
+    for (const std::string& audience : {signing->audience, named->audience}) {
+      EXPECT_THAT(Try(TokenOf(signing->signer, named->name, audience)),
+                  HasReason(auth_reason::kTokenSignature));
+    }
+    // Nor does one's key id lead to its key in the other's token.
+    const JwtSigner other =
+        *JwtSigner::Generate(JwtAlgorithm::kEs256, "another");
+    EXPECT_THAT(Try(TokenOf(other, named->name, named->audience)),
+                HasReason(auth_reason::kTokenKeyUnknown));
+  }
+}
+
+TEST_F(IssuersTest, EachHasItsOwnAudience) {
+  EXPECT_THAT(Try(TokenOf(users_.signer, "users", "inside")),
+              HasReason(auth_reason::kTokenAudience));
+  EXPECT_THAT(Try(TokenOf(programs_.signer, "programs", "platform")),
+              HasReason(auth_reason::kTokenAudience));
+}
+
+TEST_F(IssuersTest, ATokenOfNobodyKnownIsRefused) {
+  for (const char* name : {"", "stranger", "Users", "users ", "users\n", "user",
+                           "users.", "programs,users"}) {
+    EXPECT_THAT(Try(TokenOf(users_.signer, name, "platform")),
+                HasReason(auth_reason::kTokenIssuer))
+        << name;
+  }
+}
+
+TEST_F(IssuersTest, ATokenThatNamesItsIssuerTwiceOrInNoTextIsRefused) {
+  for (const char* issuer :
+       {R"("iss":"users","iss":"programs")", R"("iss":"users","iss":"users")",
+        R"("iss":["users"])", R"("iss":{"iss":"users"})", R"("iss":7)",
+        R"("iss":null)", R"("iss":true)"}) {
+    const std::string token = *users_.signer.SignPayload(
+        "{\"sub\":\"alice\",\"aud\":\"platform\",\"exp\":9999999999," +
+        std::string(issuer) + "}");
+    EXPECT_THAT(Try(token), HasReason(auth_reason::kTokenMalformed)) << issuer;
+  }
+  // What only looks like it, inside of something else, does not count.
+  EXPECT_THAT(Try(*users_.signer.SignPayload(
+                  R"({"sub":"a","aud":"inside","exp":9999999999,)"
+                  R"("x":{"iss":"users"},"y":["iss","users"],)"
+                  R"("iss":"programs"})")),
+              HasReason(auth_reason::kTokenSignature));
+}
+
+TEST_F(IssuersTest, ABrokenTokenIsRefused) {
+  for (const char* token :
+       {"", "a", "a.b", "a.b.c", "a.b.c.d", "..", "e30.W10.e30"}) {
+    EXPECT_THAT(Try(token), HasReason(auth_reason::kTokenMalformed)) << token;
+  }
+  EXPECT_THAT(Try(std::string(1 << 20, 'a')),
+              HasReason(auth_reason::kTokenMalformed));
+}
+
+TEST_F(IssuersTest, OneWhoseKeysAreAwayIsInNobodysWay) {
+  const std::string token = TokenOf(users_);
+  programs_.keys->Set(JwkSet());
+  EXPECT_THAT(Try(token), IsOk());
+  EXPECT_THAT(Try(TokenOf(programs_)),
+              HasReason(auth_reason::kKeysUnavailable));
+}
+
+TEST_F(IssuersTest, KnownTokensAreForgottenWhenKeysOfTheirIssuerChange) {
+  const std::string of_users = TokenOf(users_);
+  const std::string of_programs = TokenOf(programs_);
+  ASSERT_THAT(Try(of_users), IsOk());
+  ASSERT_THAT(Try(of_programs), IsOk());
+  programs_.keys->Set(JwkSet(
+      {JwtSigner::Generate(JwtAlgorithm::kEs256, "k")->verification_key()}));
+  EXPECT_THAT(Try(of_users), IsOk());
+  EXPECT_THAT(Try(of_programs), HasReason(auth_reason::kTokenSignature));
+}
+
+TEST_F(IssuersTest, MustAllHaveANameOfTheirOwn) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  Issuer nameless = MakeIssuer("", "platform");
+  EXPECT_THAT(CreateJwtAuthenticator(std::vector<TrustedIssuer>()),
+              FailsWith(kInvalid, "issuers"));
+  EXPECT_THAT(CreateJwtAuthenticator({Trust(nameless)}),
+              FailsWith(kInvalid, "name"));
+  EXPECT_THAT(CreateJwtAuthenticator({Trust(users_), Trust(users_)}),
+              FailsWith(kInvalid, "\"users\""));
+  TrustedIssuer impatient = Trust(users_);
+  impatient.verifier.leeway = -1s;
+  EXPECT_THAT(CreateJwtAuthenticator({impatient}),
+              FailsWith(kInvalid, "leeway"));
+}
+
 TEST_F(AuthenticatorTest, ApiKeyHasThreeOutcomes) {
   const auto keys = ApiKeys();
   const Result known = Authenticate(*keys, {{"x-api-key", "the-key"}});

@@ -16,9 +16,9 @@
 namespace grpccommon {
 
 // Answers each connection with the same text, whatever was asked.
-class HttpServer {
+class CannedHttpServer {
  public:
-  HttpServer() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  CannedHttpServer() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -31,7 +31,7 @@ class HttpServer {
     EXPECT_EQ(listen(socket_, 8), 0);
     thread_ = std::thread([this] { Serve(); });
   }
-  ~HttpServer() {
+  ~CannedHttpServer() {
     shutdown(socket_, SHUT_RDWR);
     thread_.join();
     close(socket_);

@@ -615,5 +615,28 @@ TEST_P(JwtTest, CreateNamesTheOptionThatIsWrong) {
               FailsWith(absl::StatusCode::kInvalidArgument, "audiences"));
 }
 
+TEST(UnverifiedIssuerTest, ReadsWhoATokenSaysHasIssuedIt) {
+  const JwtSigner signer = *JwtSigner::Generate(JwtAlgorithm::kHs256, "k");
+  const auto issuer_of = [&](std::string_view payload) {
+    return UnverifiedIssuer(*signer.SignPayload(payload));
+  };
+  EXPECT_EQ(*issuer_of(R"({"sub":"a","x":{"iss":"no"},"iss":"me","y":[1]})"),
+            "me");
+  EXPECT_EQ(*issuer_of(R"({"sub":"a","exp":1.5,"z":null,"b":true})"), "");
+  // A forged signature is another's concern.
+  EXPECT_EQ(*UnverifiedIssuer(*signer.SignPayload(R"({"iss":"me"})") + "x"),
+            "me");
+  for (const char* payload :
+       {"", "x", "[]", "\"iss\"", "7", "null", R"({"iss":7})",
+        R"({"iss":["me"]})", R"({"iss":"me","iss":"me"})", R"({"iss":"me"}x)",
+        "{\"iss\":\"\xff\"}"}) {
+    EXPECT_THAT(issuer_of(payload), HasReason(auth_reason::kTokenMalformed))
+        << payload;
+  }
+  EXPECT_THAT(UnverifiedIssuer("a.b"), HasReason(auth_reason::kTokenMalformed));
+  EXPECT_THAT(UnverifiedIssuer(*signer.SignPayload(R"({"iss":"me"})"), 10),
+              HasReason(auth_reason::kTokenMalformed));
+}
+
 }  // namespace
 }  // namespace grpccommon

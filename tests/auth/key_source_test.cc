@@ -382,7 +382,7 @@ class KeyUrlTest : public ::testing::Test {
   ObservedScheduler scheduler_{clock_};
   std::shared_ptr<testing::RecordingLogSink> sink_ =
       std::make_shared<testing::RecordingLogSink>();
-  HttpServer server_;
+  CannedHttpServer server_;
 };
 
 TEST_F(KeyUrlTest, FetchesKeysAndHonoursCacheControlAndAge) {

@@ -228,7 +228,7 @@ class ClientCredentialsTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
   std::shared_ptr<testing::RecordingLogSink> sink_ =
       std::make_shared<testing::RecordingLogSink>();
-  HttpServer server_;
+  CannedHttpServer server_;
   ClientCredentialsOptions options_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "auth/http_server.h"
 #include "grpccommon/auth/authenticate_interceptor.h"
 #include "grpccommon/auth/authorize_interceptor.h"
 #include "grpccommon/auth/jwt_signer.h"
@@ -99,6 +100,101 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Bool(),
                        ::testing::Values(CallKind::kUnary,
                                          CallKind::kBidiStream)));
+
+// Users' keys come from a URL, programs' from a file, as in a platform whose
+// programs start before its user service.
+class IssuersTest : public ::testing::Test {
+ protected:
+  ServerOptions Options(const std::string& url) {
+    ServerOptions options;
+    options.auth.jwks_file =
+        folder_.Write("keys.json", *programs_.PublicJwks());
+    options.auth.issuer = "programs";
+    options.auth.audiences = {"platform"};
+    options.auth.issuers = {{.issuer = "users",
+                             .audiences = {"platform"},
+                             .jwks_url = url,
+                             .allow_http_jwks = true}};
+    return options;
+  }
+  static grpc::Status Call(TestServer& server, const JwtSigner& signer,
+                           const std::string& issuer) {
+    const std::string token =
+        *signer.Sign({.subject = "alice",
+                      .issuer = issuer,
+                      .audiences = {"platform"},
+                      .expires_at = SteadyClock().WallNow() + 1h});
+    return server
+        .Call(CallKind::kUnary,
+              [&](grpc::ClientContext& context) {
+                context.AddMetadata("authorization", "Bearer " + token);
+              })
+        .status;
+  }
+
+  const testing::TemporaryFolder folder_;
+  const JwtSigner users_ = *JwtSigner::Generate(JwtAlgorithm::kEs256, "k");
+  const JwtSigner programs_ = *JwtSigner::Generate(JwtAlgorithm::kEs256, "k");
+};
+
+TEST_F(IssuersTest, OneThatIsAwayNeitherStopsTheStartNorTheOthersCalls) {
+  CannedHttpServer keys;
+  keys.Answer("HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n");
+  for (const std::string& url :
+       {keys.url(), std::string("http://127.0.0.1:1/keys")}) {
+    TestServer server(Style::kCallback, /*tls=*/false, {}, Options(url));
+    EXPECT_TRUE(Call(server, programs_, "programs").ok());
+    const grpc::Status away = Call(server, users_, "users");
+    EXPECT_EQ(away.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_EQ(Reason(away), "KEYS_UNAVAILABLE");
+    // Nobody steps in for it.
+    EXPECT_FALSE(Call(server, programs_, "users").ok());
+    EXPECT_EQ(Reason(Call(server, users_, "programs")), "TOKEN_SIGNATURE");
+    EXPECT_EQ(Reason(Call(server, users_, "stranger")), "TOKEN_ISSUER");
+  }
+}
+
+TEST_F(IssuersTest, OneThatComesBackIsHeardWithoutARestart) {
+  CannedHttpServer keys;
+  keys.Answer("HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n");
+  TestServer server(Style::kCallback, /*tls=*/false, {}, Options(keys.url()));
+  EXPECT_EQ(Reason(Call(server, users_, "users")), "KEYS_UNAVAILABLE");
+  const std::string body = *users_.PublicJwks();
+  keys.Answer("HTTP/1.1 200 OK\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  grpc::Status status;
+  do {
+    status = Call(server, users_, "users");
+  } while (status.error_code() == grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_FALSE(Call(server, programs_, "users").ok());
+  EXPECT_TRUE(Call(server, programs_, "programs").ok());
+}
+
+TEST_F(IssuersTest, AConfigurationThatMakesNoSenseIsRefused) {
+  const auto refused = [this](auto change) {
+    ServerOptions options = Options("http://127.0.0.1:1/keys");
+    options.name = "echo";
+    change(options.auth);
+    return std::string(Server::Create(options).status().message());
+  };
+  EXPECT_THAT(refused([](AuthOptions& auth) { auth.issuer.clear(); }),
+              HasSubstr("name of its own"));
+  EXPECT_THAT(
+      refused([](AuthOptions& auth) { auth.issuers[0].issuer = "programs"; }),
+      HasSubstr("\"programs\""));
+  EXPECT_THAT(
+      refused([](AuthOptions& auth) { auth.issuers[0].jwks_url.clear(); }),
+      HasSubstr("auth.issuers[0].jwks_file"));
+  EXPECT_THAT(refused([](AuthOptions& auth) {
+                auth.issuers[0].jwks_file = auth.jwks_file;
+              }),
+              HasSubstr("not both"));
+  EXPECT_THAT(refused([](AuthOptions& auth) {
+                auth.issuers[0].allow_http_jwks = false;
+              }),
+              HasSubstr("https"));
+}
 
 class MtlsTest : public ::testing::Test {
  protected:

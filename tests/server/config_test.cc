@@ -98,6 +98,44 @@ TEST(ConfigTest, EnvironmentVariablesSayTheSame) {
   EXPECT_EQ(options->tls->certificate_file, "c");
 }
 
+TEST(ConfigTest, ReadsAListOfObjects) {
+  const std::string issuers =
+      R"([{"issuer": "users", "audiences": ["a", "b"],
+           "jwks_url": "https://user/keys"},
+          {"issuer": "programs", "jwks_file": "keys.json",
+           "any_audience": true}])";
+  const ServerOptions base{
+      .auth = {.issuers = {{.issuer = "replaced"}, {}, {}}}};
+  for (const auto& options :
+       {ApplyJson(base, R"({"auth": {"issuers": )" + issuers + "}}"),
+        ApplyEnvironment(base, {{"GRPCCOMMON_AUTH__ISSUERS", issuers}})}) {
+    ASSERT_THAT(options, IsOk());
+    ASSERT_EQ(options->auth.issuers.size(), 2u);
+    EXPECT_EQ(options->auth.issuers[0].issuer, "users");
+    EXPECT_EQ(options->auth.issuers[0].audiences.size(), 2u);
+    EXPECT_EQ(options->auth.issuers[0].jwks_url, "https://user/keys");
+    EXPECT_EQ(options->auth.issuers[1].jwks_file, "keys.json");
+    EXPECT_TRUE(options->auth.issuers[1].any_audience);
+  }
+}
+
+TEST(ConfigTest, NamesWhatIsWrongInAListOfObjects) {
+  const auto refused = [](const std::string& issuers, const std::string& text) {
+    EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_AUTH__ISSUERS", issuers}}),
+                AllOf(StatusIs(kInvalid), MessageIs(HasSubstr(text))))
+        << issuers;
+  };
+  refused("users", "GRPCCOMMON_AUTH__ISSUERS is not JSON");
+  refused("{}", "GRPCCOMMON_AUTH__ISSUERS must be a list");
+  refused("[7]", "GRPCCOMMON_AUTH__ISSUERS[0] must be an object");
+  refused(R"([{}, {"isuer": "x"}])",
+          "unknown option GRPCCOMMON_AUTH__ISSUERS[1]__ISUER");
+  refused(R"([{"issuer": "a", "issuer": "b"}])", "\"issuer\" twice");
+  refused(R"([{"issuer": 7}])", "GRPCCOMMON_AUTH__ISSUERS[0]__ISSUER must be");
+  EXPECT_THAT(ApplyJson({}, R"({"auth": {"issuers": "x"}})"),
+              StatusIs(kInvalid));
+}
+
 TEST(ConfigTest, AVariableForAnObjectAndOneInItAreRefused) {
   EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_TLS", "x"},
                                     {"GRPCCOMMON_TLS__CERTIFICATE_FILE", "c"}}),

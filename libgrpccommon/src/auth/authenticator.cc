@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
@@ -37,13 +38,21 @@ std::optional<std::string_view> BearerToken(std::string_view value) {
 
 class JwtAuthenticator : public Authenticator {
  public:
-  JwtAuthenticator(std::shared_ptr<KeySource> keys,
-                   std::unique_ptr<JwtVerifier> verifier,
-                   std::unique_ptr<TokenCache> cache, std::size_t max_bytes)
-      : keys_(std::move(keys)),
-        verifier_(std::move(verifier)),
-        cache_(std::move(cache)),
-        max_bytes_(max_bytes) {}
+  // Whose tokens are taken. Without a name: whoever's keys they are.
+  struct Issuer {
+    std::string name;
+    std::size_t max_bytes;
+    std::shared_ptr<KeySource> keys;
+    std::unique_ptr<JwtVerifier> verifier;
+  };
+
+  JwtAuthenticator(std::vector<Issuer> issuers,
+                   std::unique_ptr<TokenCache> cache)
+      : issuers_(std::move(issuers)), cache_(std::move(cache)) {
+    for (const Issuer& issuer : issuers_) {
+      max_bytes_ = std::max(max_bytes_, issuer.max_bytes);
+    }
+  }
 
   absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
     const std::optional<std::string_view> token =
@@ -51,13 +60,16 @@ class JwtAuthenticator : public Authenticator {
     if (!token.has_value()) return PrincipalPtr();
     const Clock::WallTime now = call.clock().WallNow();
     // Not even hashed if it is too long.
-    if (token->size() > max_bytes_)
-      return verifier_->Verify(*token, now).status();
-    // Before the keys are used: see TokenCache::Insert.
-    const std::uint64_t generation = keys_->generation();
+    if (token->size() > max_bytes_) return Verify(*token, now).status();
+    // Before the keys are used: see TokenCache::Insert. Each only grows, so
+    // their sum changes with any.
+    std::uint64_t generation = 0;
+    for (const Issuer& issuer : issuers_) {
+      generation += issuer.keys->generation();
+    }
     PrincipalPtr known = cache_->Find(*token, generation, now);
     if (known != nullptr) return known;
-    absl::StatusOr<VerifiedToken> verified = verifier_->Verify(*token, now);
+    absl::StatusOr<VerifiedToken> verified = Verify(*token, now);
     if (!verified.ok()) return verified.status();
     cache_->Insert(*token, generation, *verified);
     return std::move(verified->principal);
@@ -68,11 +80,44 @@ class JwtAuthenticator : public Authenticator {
   }
 
  private:
-  const std::shared_ptr<KeySource> keys_;
-  const std::unique_ptr<JwtVerifier> verifier_;
+  absl::StatusOr<VerifiedToken> Verify(std::string_view token,
+                                       Clock::WallTime now) const {
+    if (issuers_.size() == 1) {
+      return issuers_.front().verifier->Verify(token, now);
+    }
+    const absl::StatusOr<std::string> name =
+        UnverifiedIssuer(token, max_bytes_);
+    if (!name.ok()) return name.status();
+    for (const Issuer& issuer : issuers_) {
+      // Which sees to it that `iss` is what it said, once that is proven.
+      if (issuer.name == *name) return issuer.verifier->Verify(token, now);
+    }
+    return Unauthenticated(auth_reason::kTokenIssuer,
+                           "the token's issuer is not trusted here");
+  }
+
+  const std::vector<Issuer> issuers_;
   const std::unique_ptr<TokenCache> cache_;
-  const std::size_t max_bytes_;
+  std::size_t max_bytes_ = 0;
 };
+
+absl::StatusOr<std::unique_ptr<Authenticator>> MakeJwtAuthenticator(
+    std::vector<TrustedIssuer> trusted, const TokenCacheOptions& cache) {
+  std::vector<JwtAuthenticator::Issuer> issuers;
+  for (TrustedIssuer& each : trusted) {
+    absl::StatusOr<std::unique_ptr<JwtVerifier>> verifier =
+        JwtVerifier::Create(each.verifier, *each.keys);
+    if (!verifier.ok()) return verifier.status();
+    issuers.push_back({.name = each.verifier.issuer,
+                       .max_bytes = each.verifier.max_token_bytes,
+                       .keys = std::move(each.keys),
+                       .verifier = *std::move(verifier)});
+  }
+  absl::StatusOr<std::unique_ptr<TokenCache>> made = TokenCache::Create(cache);
+  if (!made.ok()) return made.status();
+  return std::make_unique<JwtAuthenticator>(std::move(issuers),
+                                            *std::move(made));
+}
 
 class ApiKeyAuthenticator : public Authenticator {
  public:
@@ -214,15 +259,24 @@ class AllOfAuthenticator : public Authenticator {
 
 absl::StatusOr<std::unique_ptr<Authenticator>> CreateJwtAuthenticator(
     std::shared_ptr<KeySource> keys, const JwtAuthenticatorOptions& options) {
-  absl::StatusOr<std::unique_ptr<JwtVerifier>> verifier =
-      JwtVerifier::Create(options.verifier, *keys);
-  if (!verifier.ok()) return verifier.status();
-  absl::StatusOr<std::unique_ptr<TokenCache>> cache =
-      TokenCache::Create(options.cache);
-  if (!cache.ok()) return cache.status();
-  return std::make_unique<JwtAuthenticator>(
-      std::move(keys), *std::move(verifier), *std::move(cache),
-      options.verifier.max_token_bytes);
+  std::vector<TrustedIssuer> one;
+  one.push_back({.keys = std::move(keys), .verifier = options.verifier});
+  return MakeJwtAuthenticator(std::move(one), options.cache);
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> CreateJwtAuthenticator(
+    std::vector<TrustedIssuer> issuers, const TokenCacheOptions& cache) {
+  if (issuers.empty()) {
+    return absl::InvalidArgumentError("issuers must not be empty");
+  }
+  std::set<std::string_view> names;
+  for (const TrustedIssuer& each : issuers) {
+    const std::string& name = each.verifier.issuer;
+    if (!name.empty() && names.insert(name).second) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "each issuer must have a name of its own, got \"", name, "\""));
+  }
+  return MakeJwtAuthenticator(std::move(issuers), cache);
 }
 
 std::unique_ptr<Authenticator> CreateApiKeyAuthenticator(ApiKeySet keys) {

@@ -87,6 +87,65 @@ class HeaderReader final : public internal::JsonReader {
   Member member_ = Member::kNone;
 };
 
+// Only `iss`; what is wrong with the rest is the verifier's to say.
+class IssuerReader final : public internal::JsonReader {
+ public:
+  IssuerReader() : JsonReader(kMaxDepth) {}
+  std::string issuer;
+
+ private:
+  bool OnOpen(bool object) override {
+    return depth() == 1 ? object : !wanted();
+  }
+  bool OnClose(bool /*object*/) override { return true; }
+  bool OnName(const std::string& name) override {
+    if (depth() == 1) is_issuer_ = name == "iss";
+    return true;
+  }
+  bool OnText(std::string& text) override {
+    if (depth() == 0) return false;
+    if (wanted()) issuer = std::move(text);
+    return true;
+  }
+  bool OnNumber(double /*number*/, const nlohmann::json& /*exact*/) override {
+    return depth() > 0 && !wanted();
+  }
+  bool OnBool(bool /*value*/) override { return depth() > 0 && !wanted(); }
+  bool OnNull() override { return depth() > 0 && !wanted(); }
+
+  // Inside a container that is the value of `iss`, too.
+  bool wanted() const { return is_issuer_; }
+
+  bool is_issuer_ = false;
+};
+
+struct TokenParts {
+  std::string_view header;
+  std::string_view payload;
+  std::string_view signature;
+  // What was signed: header and payload, and the dot between them.
+  std::string_view message;
+};
+
+absl::StatusOr<TokenParts> Split(std::string_view token,
+                                 std::size_t max_bytes) {
+  if (token.size() > max_bytes) {
+    return Malformed(
+        absl::StrCat("the token is larger than ", max_bytes, " bytes"));
+  }
+  const std::size_t first = token.find('.');
+  const std::size_t second =
+      first == std::string_view::npos ? first : token.find('.', first + 1);
+  if (second == std::string_view::npos ||
+      token.find('.', second + 1) != std::string_view::npos) {
+    return Malformed("the token is not three parts with dots between them");
+  }
+  return TokenParts{.header = token.substr(0, first),
+                    .payload = token.substr(first + 1, second - first - 1),
+                    .signature = token.substr(second + 1),
+                    .message = token.substr(0, second)};
+}
+
 void SplitWords(std::string_view text, std::vector<std::string>& words) {
   for (const absl::string_view word :
        absl::StrSplit(ToAbsl(text), ' ', absl::SkipEmpty())) {
@@ -337,19 +396,10 @@ JwtVerifier::JwtVerifier(const JwtVerifierOptions& options, KeySource& keys)
 
 absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
                                                   Clock::WallTime now) const {
-  if (token.size() > options_.max_token_bytes) {
-    return Malformed(absl::StrCat("the token is larger than ",
-                                  options_.max_token_bytes, " bytes"));
-  }
-  const std::size_t first = token.find('.');
-  const std::size_t second =
-      first == std::string_view::npos ? first : token.find('.', first + 1);
-  if (second == std::string_view::npos ||
-      token.find('.', second + 1) != std::string_view::npos) {
-    return Malformed("the token is not three parts with dots between them");
-  }
-  const std::optional<std::string> header_text =
-      Base64UrlDecode(token.substr(0, first));
+  const absl::StatusOr<TokenParts> parts =
+      Split(token, options_.max_token_bytes);
+  if (!parts.ok()) return parts.status();
+  const std::optional<std::string> header_text = Base64UrlDecode(parts->header);
   HeaderReader reader;
   if (!header_text.has_value() || !reader.Read(*header_text)) {
     return Malformed("the token's header is not a JSON object in base64url");
@@ -379,11 +429,10 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
                       "the keys to verify tokens with are not loaded yet", 1s);
   }
   const std::optional<std::string> signature =
-      Base64UrlDecode(token.substr(second + 1));
+      Base64UrlDecode(parts->signature);
   if (!signature.has_value()) {
     return Malformed("the token's signature is not base64url");
   }
-  const std::string_view message = token.substr(0, second);
   // Keys without an id stand in where none has the token's.
   const bool named =
       header.key_id.has_value() &&
@@ -401,7 +450,7 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
     if (!key.Allows(*algorithm)) continue;
     if (tried == kMaxCandidates) break;
     ++tried;
-    verified = key.Verify(*algorithm, message, *signature);
+    verified = key.Verify(*algorithm, parts->message, *signature);
     if (verified) break;
   }
   if (!verified) {
@@ -417,8 +466,7 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
     return Unauthenticated(auth_reason::kTokenSignature,
                            "the token's signature does not match");
   }
-  const std::optional<std::string> payload =
-      Base64UrlDecode(token.substr(first + 1, second - first - 1));
+  const std::optional<std::string> payload = Base64UrlDecode(parts->payload);
   if (!payload.has_value()) {
     return Malformed("the token's claims are not base64url");
   }
@@ -477,6 +525,20 @@ absl::StatusOr<VerifiedToken> JwtVerifier::ReadClaims(
   token.principal =
       std::make_shared<const Principal>(std::move(claims.principal));
   return token;
+}
+
+absl::StatusOr<std::string> UnverifiedIssuer(std::string_view token,
+                                             std::size_t max_token_bytes) {
+  const absl::StatusOr<TokenParts> parts = Split(token, max_token_bytes);
+  if (!parts.ok()) return parts.status();
+  const std::optional<std::string> payload = Base64UrlDecode(parts->payload);
+  IssuerReader reader;
+  if (!payload.has_value() || !reader.Read(*payload)) {
+    return Malformed(
+        "the token's claims are not a JSON object in base64url whose `iss` is "
+        "a text");
+  }
+  return std::move(reader.issuer);
 }
 
 }  // namespace grpccommon

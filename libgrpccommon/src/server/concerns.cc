@@ -28,12 +28,18 @@ absl::Status Use(absl::StatusOr<std::unique_ptr<Interceptor>> made,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Authenticator>> MakeTokenAuthenticator(
-    const AuthOptions& options, Scheduler& scheduler, const Logger& logger,
-    const Clock& clock) {
-  if (!options.jwks_file.empty() && !options.jwks_url.empty()) {
+// Of AuthOptions or TokenIssuerOptions, which name these members alike; `name`
+// is how they are configured.
+template <typename Options>
+absl::StatusOr<TrustedIssuer> MakeIssuer(const Options& options,
+                                         const std::string& name,
+                                         Scheduler& scheduler,
+                                         const Logger& logger,
+                                         const Clock& clock) {
+  if (options.jwks_file.empty() == options.jwks_url.empty()) {
     return absl::InvalidArgumentError(
-        "auth.jwks_file and auth.jwks_url exclude each other");
+        absl::StrCat("one of ", name, ".jwks_file and ", name,
+                     ".jwks_url must be set, and not both"));
   }
   absl::StatusOr<std::unique_ptr<KeySource>> keys =
       options.jwks_url.empty()
@@ -42,11 +48,39 @@ absl::StatusOr<std::unique_ptr<Authenticator>> MakeTokenAuthenticator(
                          {.allow_http = options.allow_http_jwks}, logger,
                          clock);
   if (!keys.ok()) return keys.status();
-  JwtAuthenticatorOptions tokens;
-  tokens.verifier.issuer = options.issuer;
-  tokens.verifier.audiences = options.audiences;
-  tokens.verifier.any_audience = options.any_audience;
-  return CreateJwtAuthenticator(*std::move(keys), tokens);
+  TrustedIssuer issuer{.keys = *std::move(keys)};
+  issuer.verifier.issuer = options.issuer;
+  issuer.verifier.audiences = options.audiences;
+  issuer.verifier.any_audience = options.any_audience;
+  return issuer;
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> MakeTokenAuthenticator(
+    const AuthOptions& options, Scheduler& scheduler, const Logger& logger,
+    const Clock& clock) {
+  std::vector<TrustedIssuer> issuers;
+  if (!options.jwks_file.empty() || !options.jwks_url.empty()) {
+    absl::StatusOr<TrustedIssuer> issuer =
+        MakeIssuer(options, "auth", scheduler, logger, clock);
+    if (!issuer.ok()) return issuer.status();
+    if (options.issuers.empty()) {
+      return CreateJwtAuthenticator(std::move(issuer->keys),
+                                    {.verifier = std::move(issuer->verifier)});
+    }
+    issuers.push_back(*std::move(issuer));
+  }
+  for (std::size_t i = 0; i < options.issuers.size(); ++i) {
+    absl::StatusOr<TrustedIssuer> issuer =
+        MakeIssuer(options.issuers[i], absl::StrCat("auth.issuers[", i, "]"),
+                   scheduler, logger, clock);
+    if (!issuer.ok()) return issuer.status();
+    issuers.push_back(*std::move(issuer));
+  }
+  absl::StatusOr<std::unique_ptr<Authenticator>> made =
+      CreateJwtAuthenticator(std::move(issuers));
+  if (made.ok()) return made;
+  return absl::Status(made.status().code(),
+                      absl::StrCat("auth: ", made.status().message()));
 }
 
 // An exporter may serve several servers of a process.
@@ -80,7 +114,8 @@ absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> MakeAuthenticators(
   if (options.make_authenticator) {
     add(options.make_authenticator(scheduler, logger));
   } else {
-    if (!options.jwks_file.empty() || !options.jwks_url.empty()) {
+    if (!options.jwks_file.empty() || !options.jwks_url.empty() ||
+        !options.issuers.empty()) {
       add(MakeTokenAuthenticator(options, scheduler, logger, clock));
     }
     if (!options.api_key_file.empty()) {

@@ -153,6 +153,33 @@ std::string_view Read(const json& value, Compression& field) {
   return "";
 }
 
+// Errors begin with a verb.
+absl::StatusOr<json> ParseJson(std::string_view text) {
+  // nlohmann would keep the last of two members with one name.
+  std::vector<std::set<std::string>> seen;
+  std::string twice;
+  const json::parser_callback_t watch =
+      [&](int /*depth*/, json::parse_event_t event, json& parsed) {
+        if (event == json::parse_event_t::object_start) {
+          seen.emplace_back();
+        } else if (event == json::parse_event_t::object_end) {
+          seen.pop_back();
+        } else if (event == json::parse_event_t::key) {
+          const std::string name = parsed.get<std::string>();
+          if (!seen.back().insert(name).second) twice = name;
+        }
+        return true;
+      };
+  try {
+    json parsed = json::parse(text, watch);
+    if (twice.empty()) return parsed;
+  } catch (const json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("is not JSON: ", error.what()));
+  }
+  return absl::InvalidArgumentError(absl::StrCat("has \"", twice, "\" twice"));
+}
+
 // Reads an object into the fields that a schema names; see options_schema.h.
 class Reader {
  public:
@@ -201,6 +228,39 @@ class Reader {
     Reader reader(*value, PathOf(name), naming_, status_);
     internal::VisitOptions(field, reader);
     reader.RefuseUnknown();
+  }
+
+  // An array of objects, or a text with one: environment variables have no
+  // other way.
+  template <typename Struct>
+  void List(const char* name, std::vector<Struct>& field) {
+    const json* const value = Find(name);
+    if (value == nullptr) return;
+    json items = *value;
+    if (value->is_string()) {
+      absl::StatusOr<json> parsed = ParseJson(value->get<std::string>());
+      if (!parsed.ok()) {
+        Fail(absl::StrCat(naming_(PathOf(name)), " ",
+                          parsed.status().message()));
+        return;
+      }
+      items = *std::move(parsed);
+    }
+    if (!items.is_array()) {
+      Fail(absl::StrCat(naming_(PathOf(name)), " must be a list of objects"));
+      return;
+    }
+    field.clear();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const std::string path = absl::StrCat(PathOf(name), "[", i, "]");
+      if (!items[i].is_object()) {
+        Fail(absl::StrCat(naming_(path), " must be an object"));
+        return;
+      }
+      Reader reader(items[i], path, naming_, status_);
+      internal::VisitOptions(field.emplace_back(), reader);
+      reader.RefuseUnknown();
+    }
   }
 
   void RefuseUnknown() {
@@ -265,35 +325,15 @@ std::string VariableOf(const std::string& path) {
 
 absl::StatusOr<ServerOptions> ApplyJson(ServerOptions base,
                                         std::string_view text) {
-  // nlohmann would keep the last of two members with one name.
-  std::vector<std::set<std::string>> seen;
-  std::string twice;
-  const json::parser_callback_t watch =
-      [&](int /*depth*/, json::parse_event_t event, json& parsed) {
-        if (event == json::parse_event_t::object_start) {
-          seen.emplace_back();
-        } else if (event == json::parse_event_t::object_end) {
-          seen.pop_back();
-        } else if (event == json::parse_event_t::key) {
-          const std::string name = parsed.get<std::string>();
-          if (!seen.back().insert(name).second) twice = name;
-        }
-        return true;
-      };
-  json object;
-  try {
-    object = json::parse(text, watch);
-  } catch (const json::exception& error) {
+  absl::StatusOr<json> parsed = ParseJson(text);
+  if (!parsed.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the configuration is not JSON: ", error.what()));
+        absl::StrCat("the configuration ", parsed.status().message()));
   }
+  const json& object = *parsed;
   if (!object.is_object()) {
     return absl::InvalidArgumentError(
         "the configuration must be a JSON object");
-  }
-  if (!twice.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the configuration has \"", twice, "\" twice"));
   }
   return Apply(std::move(base), object,
                [](const std::string& path) { return path; });

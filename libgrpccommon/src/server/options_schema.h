@@ -5,8 +5,9 @@
 
 /// The names under which options are configured. Each VisitOptions calls
 /// `visit(name, field)` for the plain members of a struct, and
-/// `visit.Nested(name, field)` for those that are structs; members that only
-/// code can set are left out.
+/// `visit.Nested(name, field)` for those that are structs, and
+/// `visit.List(name, field)` for lists of structs; members that only code can
+/// set are left out.
 namespace grpccommon::internal {
 
 template <typename Visitor>
@@ -101,6 +102,16 @@ void VisitOptions(DeadlineOptions& deadline, Visitor& visit) {
 }
 
 template <typename Visitor>
+void VisitOptions(TokenIssuerOptions& issuer, Visitor& visit) {
+  visit("issuer", issuer.issuer);
+  visit("audiences", issuer.audiences);
+  visit("any_audience", issuer.any_audience);
+  visit("jwks_file", issuer.jwks_file);
+  visit("jwks_url", issuer.jwks_url);
+  visit("allow_http_jwks", issuer.allow_http_jwks);
+}
+
+template <typename Visitor>
 void VisitOptions(AuthOptions& auth, Visitor& visit) {
   visit("jwks_file", auth.jwks_file);
   visit("jwks_url", auth.jwks_url);
@@ -108,6 +119,7 @@ void VisitOptions(AuthOptions& auth, Visitor& visit) {
   visit("issuer", auth.issuer);
   visit("audiences", auth.audiences);
   visit("any_audience", auth.any_audience);
+  visit.List("issuers", auth.issuers);
   visit("api_key_file", auth.api_key_file);
   visit("client_certificates", auth.client_certificates);
   visit("policy_file", auth.policy_file);

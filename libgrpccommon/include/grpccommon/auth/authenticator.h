@@ -55,6 +55,24 @@ GRPCCOMMON_EXPORT absl::StatusOr<std::unique_ptr<Authenticator>>
 CreateJwtAuthenticator(std::shared_ptr<KeySource> keys,
                        const JwtAuthenticatorOptions& options = {});
 
+/// Somebody whose tokens are taken, and the keys that are theirs alone.
+struct TrustedIssuer {
+  std::shared_ptr<KeySource> keys;
+  /// `issuer` must be set.
+  JwtVerifierOptions verifier;
+};
+
+/// The same for tokens of several issuers, such as one for users and one for
+/// programs. A token's `iss` chooses one of them, and its keys and rules alone
+/// decide: a key of one signs nothing for another, an issuer whose keys are
+/// away is in nobody's way, and a token of no known issuer is refused with
+/// TOKEN_ISSUER.
+/// Errors: kInvalidArgument, naming the option; for no issuer, one without
+/// name, and one named twice.
+GRPCCOMMON_EXPORT absl::StatusOr<std::unique_ptr<Authenticator>>
+CreateJwtAuthenticator(std::vector<TrustedIssuer> issuers,
+                       const TokenCacheOptions& cache = {});
+
 /// `x-api-key: <key>`, looked up in `keys`.
 GRPCCOMMON_EXPORT std::unique_ptr<Authenticator> CreateApiKeyAuthenticator(
     ApiKeySet keys);

@@ -83,4 +83,10 @@ class GRPCCOMMON_EXPORT JwtVerifier {
   KeySource& keys_;
 };
 
+/// Who a token says has issued it (`iss`; empty if it does not say), which
+/// nothing has proven yet: to choose the keys to verify it with, and nothing
+/// else. Errors: UNAUTHENTICATED, reason TOKEN_MALFORMED.
+GRPCCOMMON_EXPORT absl::StatusOr<std::string> UnverifiedIssuer(
+    std::string_view token, std::size_t max_token_bytes = 8192);
+
 }  // namespace grpccommon

@@ -72,12 +72,27 @@ struct ConnectionOptions {
 
 enum class Compression { kNone, kGzip, kDeflate };
 
+/// Whose tokens are taken beside those of AuthOptions::issuer; members as
+/// there.
+struct TokenIssuerOptions {
+  /// Required, and of each issuer its own.
+  std::string issuer;
+  std::vector<std::string> audiences;
+  bool any_audience = false;
+  /// One of the two, with the keys of this issuer alone.
+  std::string jwks_file;
+  std::string jwks_url;
+  bool allow_http_jwks = false;
+};
+
 /// How callers prove who they are, and who may call what the contract leaves
 /// open. Kinds of credential may be combined: the first that a call carries
 /// decides, and a bad one refuses the call. Files are read again when they
 /// change.
 struct AuthOptions {
-  /// Bearer tokens (JWT), verified with the JWK set of a file or a URL.
+  /// Bearer tokens (JWT), verified with the JWK set of a file or a URL. A URL
+  /// may be away when the server starts: its tokens get UNAVAILABLE until it
+  /// has answered.
   std::string jwks_file;
   std::string jwks_url;
   /// Permits an "http://" URL: for a sidecar on loopback, never across hosts.
@@ -88,6 +103,9 @@ struct AuthOptions {
   std::vector<std::string> audiences;
   /// Takes tokens for any audience, also such as were made for other services.
   bool any_audience = false;
+  /// Further issuers of bearer tokens: a token's `iss` chooses one, whose keys
+  /// and audiences alone decide. With any of them, all must have names.
+  std::vector<TokenIssuerOptions> issuers;
   /// API keys in `x-api-key` (docs/auth.md has the file's form).
   std::string api_key_file;
   /// The subject of a client certificate; needs `tls.client_ca_file`.
