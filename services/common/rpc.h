@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -33,6 +34,11 @@ inline grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
   return reactor;
 }
 
+/// What a call ends with whose handler threw on a thread of ours, where the
+/// library does not see it: INTERNAL, as elsewhere. The text goes to the log.
+absl::Status HandlerThrew(const grpc::CallbackServerContext& context,
+                          const std::exception& error);
+
 /// Answers a unary call by a job that reads: `read` gets a Store& and returns a
 /// StatusOr, whose value `answer` gets if there is one; its error is the
 /// call's. Both run on a thread of the queue, unless the call is cancelled
@@ -51,10 +57,15 @@ grpc::ServerUnaryReactor* ReadAndAnswer(StoreQueue<Store>& queue,
           return reactor->Finish(
               grpccommon::ToGrpcStatus(absl::CancelledError()));
         }
-        auto result = read(store);
-        const grpc::Status end = grpccommon::ToGrpcStatus(result.status());
-        if (result.ok()) answer(*std::move(result));
-        reactor->Finish(end);
+        absl::Status end;
+        try {
+          auto result = read(store);
+          end = result.status();
+          if (result.ok()) answer(*std::move(result));
+        } catch (const std::exception& error) {
+          end = HandlerThrew(context, error);
+        }
+        reactor->Finish(grpccommon::ToGrpcStatus(end));
       });
   if (!added.ok()) reactor->Finish(grpccommon::ToGrpcStatus(added));
   return reactor;
@@ -84,7 +95,11 @@ void WriteAndAnswer(StoreQueue<Store>& queue,
                      if (context.IsCancelled()) {  // while it waited
                        return absl::CancelledError("the client has gone");
                      }
-                     *result = write(store);
+                     try {
+                       *result = write(store);
+                     } catch (const std::exception& error) {
+                       *result = HandlerThrew(context, error);
+                     }
                      if constexpr (kHasValue) {
                        return result->status();
                      } else {
@@ -92,16 +107,19 @@ void WriteAndAnswer(StoreQueue<Store>& queue,
                      }
                    },
                    .done =
-                       [reactor, result, answer = std::move(answer)](
+                       [&context, reactor, result, answer = std::move(answer)](
                            const absl::Status& committed) mutable {
-                         if (committed.ok()) {
+                         absl::Status end = committed;
+                         try {
                            if constexpr (kHasValue) {
-                             answer(**std::move(result));
+                             if (end.ok()) answer(**std::move(result));
                            } else {
-                             answer();
+                             if (end.ok()) answer();
                            }
+                         } catch (const std::exception& error) {
+                           end = HandlerThrew(context, error);
                          }
-                         reactor->Finish(grpccommon::ToGrpcStatus(committed));
+                         reactor->Finish(grpccommon::ToGrpcStatus(end));
                        }});
   if (!added.ok()) reactor->Finish(grpccommon::ToGrpcStatus(added));
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/common/store_queue.h"
 
-#include <soci/soci.h>
-
 #include <atomic>
 #include <future>
 
 #include "gmock/gmock.h"
 #include "grpccommon/status/details.h"
 #include "gtest/gtest.h"
-#include "services/common/query.h"
+#include "services/common/name_store.h"
 #include "services/common/test_database.h"
 
 namespace platform::common {
@@ -18,48 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-constexpr std::string_view kTables[] = {
-    "CREATE TABLE names (name TEXT NOT NULL PRIMARY KEY);\n"};
-
-// Names, of which there is one of each.
-class NameStore {
- public:
-  static absl::StatusOr<std::unique_ptr<NameStore>> Open(const std::string& url,
-                                                         bool read_only) {
-    auto database = Database::Open({.url = url,
-                                    .service = "names",
-                                    .migrations = kTables,
-                                    .read_only = read_only});
-    if (!database.ok()) return database.status();
-    return std::make_unique<NameStore>(*std::move(database));
-  }
-  explicit NameStore(std::unique_ptr<Database> database)
-      : database_(std::move(database)) {}
-
-  Database& database() { return *database_; }
-
-  absl::Status Add(const std::string& name) {
-    return database_->Run([&](soci::session& sql) {
-      Query(sql, "INSERT INTO names (name) VALUES (:name)")
-          .Bind("name", name)
-          .Run();
-      return absl::OkStatus();
-    });
-  }
-  int Count() {
-    const absl::StatusOr<int> count =
-        database_->Run([](soci::session& sql) -> absl::StatusOr<int> {
-          int number = 0;
-          Query(sql, "SELECT count(*) FROM names").Into(number).Next();
-          return number;
-        });
-    return count.value_or(-1);
-  }
-
- private:
-  const std::unique_ptr<Database> database_;
-};
 
 class StoreQueueTest : public DatabaseTest {
  protected:
