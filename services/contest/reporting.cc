@@ -36,16 +36,29 @@ struct Reporting::State : std::enable_shared_from_this<State> {
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   bool looking ABSL_GUARDED_BY(mutex) = false;
   bool wanted ABSL_GUARDED_BY(mutex) = false;
+  // There may be some of ours that wait, so the next poll leaves none out.
+  bool hurry ABSL_GUARDED_BY(mutex) = true;
   std::set<std::string> running ABSL_GUARDED_BY(mutex);
   grpccommon::Backoff backoff ABSL_GUARDED_BY(mutex);
   grpccommon::Clock::TimePoint not_before ABSL_GUARDED_BY(mutex);
 
+  void Poll();
   // For verdicts that are at least `age` old.
   void Look(Duration age);
   void Looked(const absl::StatusOr<std::vector<Report>>& reports);
   void Send(const Report& report);
   void End(const std::string& id);
 };
+
+void Reporting::State::Poll() {
+  bool all;
+  {
+    const MutexLock lock(mutex);
+    if (clock.Now() < not_before) return;
+    all = std::exchange(hurry, false);
+  }
+  Look(all ? Duration(0) : options.grace);
+}
 
 void Reporting::State::Look(Duration age) {
   {
@@ -97,6 +110,7 @@ void Reporting::State::Send(const Report& report) {
       {
         const MutexLock lock(self->mutex);
         self->not_before = self->clock.Now() + self->backoff.Next(self->random);
+        self->hurry = true;
       }
       return self->End(id);
     }
@@ -133,7 +147,7 @@ Reporting::Reporting(ContestQueue& store, grpccommon::Scheduler& scheduler,
                                      std::move(logger), clock,
                                      std::move(random))) {
   poll_.emplace(scheduler, options.poll_interval,
-                [state = state_.get()] { state->Look(state->options.grace); });
+                [state = state_.get()] { state->Poll(); });
 }
 
 Reporting::~Reporting() { Stop(); }

@@ -27,7 +27,8 @@ struct ReportingOptions {
   std::size_t max_running = 8;
   /// How often it is looked for what was not reported, in [10 ms, 1 min].
   Duration poll_interval = std::chrono::seconds(2);
-  /// Verdicts that are younger are left to the process that recorded them.
+  /// Verdicts that are younger are left to the process that recorded them,
+  /// unless this one has just started or failed.
   Duration grace = std::chrono::seconds(10);
   /// After a failure.
   grpccommon::BackoffOptions retry = {

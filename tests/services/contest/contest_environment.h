@@ -264,18 +264,18 @@ std::vector<std::string> Lines(const Rows& rows) {
   return lines;
 }
 
-/// Problems "A" (any language) and "B" (C and C++), and a contest of them that
-/// has run for ten minutes, of five hours.
+/// Problems "A" (any language) and "B" (C and C++; perhaps only to be seen by
+/// ada), and a contest of them that has run for ten minutes, of five hours.
 class ContestEnvironment {
  public:
-  ContestEnvironment() {
+  explicit ContestEnvironment(bool with_draft = true) {
     for (const auto& [id, title] :
          {std::pair(&problem_a, "Apples"), std::pair(&problem_b, "Bananas")}) {
       *id = grpccommon::UuidV7();
       problem::v1::Problem problem;
       problem.set_id(*id);
       problem.set_title(title);
-      problem.set_published(id == &problem_a);  // B is ada's draft
+      problem.set_published(id == &problem_a || !with_draft);
       problem.set_author_id("ada");
       if (id == &problem_b) {
         problem.add_languages("c");

@@ -295,12 +295,11 @@ class FakeBackends {
     server_->Add<execution::v1::ExecutionService>(executions);
     const absl::Status started = server_->Start();
     ASSERT_TRUE(started.ok()) << started;
-    const std::string address =
-        "127.0.0.1:" + std::to_string(server_->grpc_port());
     for (const char* const service :
          {problem::v1::ProblemService::service_full_name(),
           execution::v1::ExecutionService::service_full_name()}) {
-      auto registration = registry_.Register(service, {.address = address}, {});
+      auto registration =
+          registry_.Register(service, {.address = address()}, {});
       ASSERT_TRUE(registration.ok()) << registration.status();
       registrations_.push_back(*std::move(registration));
     }
@@ -311,6 +310,10 @@ class FakeBackends {
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::nanoseconds(0), std::chrono::nanoseconds(0));
     server_.reset();
+  }
+
+  std::string address() const {
+    return "127.0.0.1:" + std::to_string(server_->grpc_port());
   }
 
   FakeProblemService problems;
