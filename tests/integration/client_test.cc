@@ -106,6 +106,41 @@ TEST_F(ClientTest, WaitsForAnInstanceThatComesLate) {
   EXPECT_TRUE(response.ok()) << response.status();
 }
 
+// Notes when each attempt begins.
+class BeginningOfAttempts : public ClientInterceptor {
+ public:
+  std::string_view name() const override { return "beginning"; }
+  Stage stage() const override { return Stage::kUser; }
+  absl::StatusOr<ClientHooks> Register(const Method&) override {
+    return ClientHooks{.attempts = true};
+  }
+  absl::Status OnAttemptStart(ClientCall&, ClientAttempt& attempt) override {
+    last = attempt.started_at();
+    return absl::OkStatus();
+  }
+  std::atomic<Clock::TimePoint> last{Clock::TimePoint()};
+};
+
+// Or the instance would seem as slow as the wait was long.
+TEST_F(ClientTest, TheWaitForAnInstanceIsNoPartOfTheAttempt) {
+  TestServer server(Style::kCallback, false);
+  const auto beginning = std::make_shared<BeginningOfAttempts>();
+  ClientOptions options;
+  options.discovery.max_wait = 20s;
+  options.interceptors = {beginning};
+  const auto client = Connect(options);
+  std::promise<absl::Status> ended;
+  client->CallAsync(&EchoService::Stub::Unary, Hello(), {},
+                    [&ended](const absl::StatusOr<EchoResponse>& response) {
+                      ended.set_value(response.status());
+                    });
+  // It has begun to wait by now.
+  const Clock::TimePoint registered = SteadyClock().Now();
+  Register(AddressOf(server));
+  EXPECT_TRUE(ended.get_future().get().ok());
+  EXPECT_GE(beginning->last.load(), registered);
+}
+
 TEST_F(ClientTest, GoesToAnotherInstanceWhenOneIsUnavailable) {
   TestServer good(Style::kCallback, false);
   TestServer bad(Style::kCallback, false);

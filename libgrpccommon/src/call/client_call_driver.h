@@ -60,7 +60,8 @@ class GRPCCOMMON_EXPORT ClientCallDriver {
 
   /// The next attempt of `call`, at `endpoint`, which outlives it.
   static void StartAttempt(ClientCall& call, ClientAttempt& attempt,
-                           std::string_view endpoint, bool hedged);
+                           std::string_view endpoint, bool hedged,
+                           Clock::TimePoint now);
   static const MetadataList& metadata(const ClientAttempt& attempt) {
     return attempt.metadata_;
   }

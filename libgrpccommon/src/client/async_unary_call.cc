@@ -63,7 +63,8 @@ absl::Status CallAndWait(ServiceClient& client, const ClientMethod& method,
   return *std::move(outcome->status);
 }
 
-AsyncUnaryCall::AsyncUnaryCall(std::shared_ptr<ServiceClient> client,
+AsyncUnaryCall::AsyncUnaryCall(Private /*for Start only*/,
+                               std::shared_ptr<ServiceClient> client,
                                const ClientMethod& method, CallOptions options,
                                std::unique_ptr<AsyncMessages> messages)
     : InFlight::Entry(client->resources().in_flight),
@@ -77,9 +78,9 @@ AsyncUnaryCall::~AsyncUnaryCall() { Leave(); }
 void AsyncUnaryCall::Start(std::shared_ptr<ServiceClient> client,
                            const ClientMethod& method, CallOptions options,
                            std::unique_ptr<AsyncMessages> messages) {
-  const std::shared_ptr<AsyncUnaryCall> call(new AsyncUnaryCall(
-      std::move(client), method, std::move(options), std::move(messages)));
-  call->Begin();
+  std::make_shared<AsyncUnaryCall>(Private(), std::move(client), method,
+                                   std::move(options), std::move(messages))
+      ->Begin();
 }
 
 void AsyncUnaryCall::Begin() {
@@ -100,17 +101,19 @@ void AsyncUnaryCall::Begin() {
   }
   ServiceResources& resources = client_->resources();
   if (resources.bulkhead == nullptr) {
-    OnPlace(Bulkhead::Permit());
+    OnPlace(Bulkhead::Permit(), run_.call().started_at());
     return;
   }
   resources.bulkhead->AcquireAsync(
       run_.deadline(), *resources.scheduler,
       [self = shared_from_this()](absl::StatusOr<Bulkhead::Permit> permit) {
-        self->OnPlace(std::move(permit));
+        self->OnPlace(std::move(permit),
+                      self->client_->resources().clock->Now());
       });
 }
 
-void AsyncUnaryCall::OnPlace(absl::StatusOr<Bulkhead::Permit> permit) {
+void AsyncUnaryCall::OnPlace(absl::StatusOr<Bulkhead::Permit> permit,
+                             Clock::TimePoint now) {
   if (!permit.ok()) {
     Complete(ToGrpcStatus(permit.status()), nullptr);
     return;
@@ -120,7 +123,7 @@ void AsyncUnaryCall::OnPlace(absl::StatusOr<Bulkhead::Permit> permit) {
     const MutexLock lock(mutex_);
     if (completed_) return;
     run_.bulkhead_permit = *std::move(permit);
-    step = run_.plan().Start(client_->resources().clock->Now());
+    step = run_.plan().Start(now);
   }
   Act(step);
 }
@@ -134,7 +137,7 @@ void AsyncUnaryCall::Act(const PlanStep& step) {
       status = last_status_;
       last = last_;
     }
-    Complete(std::move(status), std::move(last));
+    Complete(std::move(status), last);
     return;
   }
   if (step.wake.has_value()) SetTimer(*step.wake);
@@ -182,26 +185,28 @@ void AsyncUnaryCall::OnTimer(std::uint64_t number) {
 }
 
 void AsyncUnaryCall::RequestSend() {
+  bool hedged = false;
   {
     const MutexLock lock(mutex_);
     ++sends_wanted_;
-    if (sending_) return;
-    sending_ = true;
+    if (sending_ || !TakeSend(hedged)) return;
   }
   for (;;) {
-    {
-      const MutexLock lock(mutex_);
-      if (completed_ || sends_wanted_ == 0) {
-        sending_ = false;
-        return;
-      }
-      --sends_wanted_;
-    }
-    SendOne();
+    SendOne(hedged);
+    const MutexLock lock(mutex_);
+    if (!TakeSend(hedged)) return;
   }
 }
 
-void AsyncUnaryCall::SendOne() {
+// Whether the thread that asks is to send; beside other attempts, if `hedged`.
+bool AsyncUnaryCall::TakeSend(bool& hedged) {
+  sending_ = !completed_ && sends_wanted_ > 0;
+  if (sending_) --sends_wanted_;
+  hedged = !attempts_.empty();
+  return sending_;
+}
+
+void AsyncUnaryCall::SendOne(bool hedged) {
   auto attempt = std::make_shared<Attempt>();
   absl::StatusOr<bool> picked = run_.TryPick(attempt->running);
   if (!picked.ok()) {
@@ -209,7 +214,7 @@ void AsyncUnaryCall::SendOne() {
     return;
   }
   if (*picked) {
-    Send(std::move(attempt));
+    Send(std::move(attempt), hedged);
     return;
   }
   client_->resources().endpoints->WaitAsync(
@@ -222,12 +227,7 @@ void AsyncUnaryCall::SendOne() {
       });
 }
 
-void AsyncUnaryCall::Send(std::shared_ptr<Attempt> attempt) {
-  bool hedged = false;
-  {
-    const MutexLock lock(mutex_);
-    hedged = !attempts_.empty();
-  }
+void AsyncUnaryCall::Send(std::shared_ptr<Attempt> attempt, bool hedged) {
   if (absl::Status started = run_.StartAttempt(attempt->running, hedged);
       !started.ok()) {
     OnLocalFailure(started);
@@ -248,13 +248,16 @@ void AsyncUnaryCall::Send(std::shared_ptr<Attempt> attempt) {
     return;
   }
   Attempt& sent = *attempt;
+  sent.call = shared_from_this();
+  sent.self = std::move(attempt);
   grpc::internal::CallbackUnaryCall<MessageLite, MessageLite>(
       sent.running.pick.channel.get(), method.rpc, &sent.running.context(),
       &messages_->request(),
       sent.response != nullptr ? sent.response.get() : &messages_->response(),
-      [self = shared_from_this(),
-       attempt = std::move(attempt)](grpc::Status status) {
-        self->OnAttemptDone(attempt, std::move(status));
+      [&sent](const grpc::Status& status) {
+        const std::shared_ptr<AsyncUnaryCall> call = std::move(sent.call);
+        const std::shared_ptr<Attempt> done = std::move(sent.self);
+        call->OnAttemptDone(done, status);
       });
 }
 
@@ -281,7 +284,7 @@ void AsyncUnaryCall::OnLocalFailure(const absl::Status& status) {
 }
 
 void AsyncUnaryCall::OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
-                                   grpc::Status status) {
+                                   const grpc::Status& status) {
   bool superseded = false;
   {
     const MutexLock lock(mutex_);
@@ -290,14 +293,23 @@ void AsyncUnaryCall::OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
   }
   const AttemptEnd end = run_.EndAttempt(attempt->running, status, superseded);
   PlanStep step;
+  Leftovers leftovers;
   {
     const MutexLock lock(mutex_);
     if (completed_) return;
-    last_ = attempt;
-    last_status_ = std::move(status);
-    step = run_.plan().OnAttemptEnd(end, client_->resources().clock->Now());
+    step = run_.plan().OnAttemptEnd(end, attempt->running.ended_at);
+    if (step.finished) {
+      leftovers = TakeLeftovers();
+    } else {
+      last_ = attempt;
+      last_status_ = status;
+    }
   }
-  Act(step);
+  if (step.finished) {
+    Conclude(leftovers, status, attempt);
+  } else {
+    Act(step);
+  }
 }
 
 void AsyncUnaryCall::Cancel() { Complete(Cancelled(), nullptr); }
@@ -312,20 +324,31 @@ void AsyncUnaryCall::CancelForShutdown() {
 }
 
 void AsyncUnaryCall::Complete(grpc::Status status,
-                              std::shared_ptr<Attempt> attempt) {
-  std::vector<std::shared_ptr<Attempt>> others;
-  Scheduler::TaskId timer = 0;
+                              const std::shared_ptr<Attempt>& attempt) {
+  Leftovers leftovers;
   {
     const MutexLock lock(mutex_);
     if (completed_) return;
-    completed_ = true;
-    others = attempts_;
-    for (const auto& other : others) other->superseded = true;
-    timer = std::exchange(timer_, 0);
-    last_.reset();
+    leftovers = TakeLeftovers();
   }
-  for (const auto& other : others) other->running.context().TryCancel();
-  if (timer != 0) client_->resources().scheduler->Cancel(timer);
+  Conclude(leftovers, std::move(status), attempt);
+}
+
+AsyncUnaryCall::Leftovers AsyncUnaryCall::TakeLeftovers() {
+  completed_ = true;
+  for (const auto& other : attempts_) other->superseded = true;
+  last_.reset();
+  return {.attempts = attempts_, .timer = std::exchange(timer_, 0)};
+}
+
+void AsyncUnaryCall::Conclude(const Leftovers& leftovers, grpc::Status status,
+                              const std::shared_ptr<Attempt>& attempt) {
+  for (const auto& other : leftovers.attempts) {
+    other->running.context().TryCancel();
+  }
+  if (leftovers.timer != 0) {
+    client_->resources().scheduler->Cancel(leftovers.timer);
+  }
   if (status.ok() && attempt != nullptr && attempt->response != nullptr) {
     messages_->MoveResponse(*attempt->response);
   }

@@ -3,9 +3,9 @@
 
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "client/call_run.h"
 #include "client/in_flight.h"
@@ -27,6 +27,15 @@ class AsyncUnaryCall : public std::enable_shared_from_this<AsyncUnaryCall>,
   static void Start(std::shared_ptr<ServiceClient> client,
                     const ClientMethod& method, CallOptions options,
                     std::unique_ptr<AsyncMessages> messages);
+
+ private:
+  struct Private {};
+
+ public:
+  /// For Start only.
+  AsyncUnaryCall(Private, std::shared_ptr<ServiceClient> client,
+                 const ClientMethod& method, CallOptions options,
+                 std::unique_ptr<AsyncMessages> messages);
   ~AsyncUnaryCall() override;
 
  private:
@@ -35,27 +44,40 @@ class AsyncUnaryCall : public std::enable_shared_from_this<AsyncUnaryCall>,
     // Where several may be under way; else the caller's own.
     std::unique_ptr<google::protobuf::MessageLite> response;
     bool superseded = false;
+    // While gRPC has it: then its callback is one pointer, which gRPC copies
+    // several times and std::function keeps in place.
+    std::shared_ptr<AsyncUnaryCall> call;
+    std::shared_ptr<Attempt> self;
+  };
+  // One, but for hedging.
+  using Attempts = absl::InlinedVector<std::shared_ptr<Attempt>, 1>;
+  // What is still to be undone of a call that has its result.
+  struct Leftovers {
+    Attempts attempts;
+    Scheduler::TaskId timer = 0;
   };
 
-  AsyncUnaryCall(std::shared_ptr<ServiceClient> client,
-                 const ClientMethod& method, CallOptions options,
-                 std::unique_ptr<AsyncMessages> messages);
-
   void Begin();
-  void OnPlace(absl::StatusOr<Bulkhead::Permit> permit);
+  void OnPlace(absl::StatusOr<Bulkhead::Permit> permit, Clock::TimePoint now);
   void Act(const PlanStep& step);
   void SetTimer(Clock::TimePoint time);
   void OnTimer(std::uint64_t number);
   // Sends of one call never overlap, whoever asks for them.
   void RequestSend();
-  void SendOne();
-  void Send(std::shared_ptr<Attempt> attempt);
+  bool TakeSend(bool& hedged) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SendOne(bool hedged);
+  void Send(std::shared_ptr<Attempt> attempt, bool hedged);
   void OnLocalFailure(const absl::Status& status);
   void OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
-                     grpc::Status status);
+                     const grpc::Status& status);
   void Cancel();
   void CancelForShutdown() override;
-  void Complete(grpc::Status status, std::shared_ptr<Attempt> attempt);
+  // Nothing if somebody else has completed the call.
+  void Complete(grpc::Status status, const std::shared_ptr<Attempt>& attempt);
+  // Whoever takes them hands them to Conclude.
+  Leftovers TakeLeftovers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Conclude(const Leftovers& leftovers, grpc::Status status,
+                const std::shared_ptr<Attempt>& attempt);
 
   const std::shared_ptr<ServiceClient> client_;
   const CallOptions options_;
@@ -68,7 +90,7 @@ class AsyncUnaryCall : public std::enable_shared_from_this<AsyncUnaryCall>,
   bool completed_ ABSL_GUARDED_BY(mutex_) = false;
   bool sending_ ABSL_GUARDED_BY(mutex_) = false;
   int sends_wanted_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<std::shared_ptr<Attempt>> attempts_ ABSL_GUARDED_BY(mutex_);
+  Attempts attempts_ ABSL_GUARDED_BY(mutex_);
   // The latest that ended.
   std::shared_ptr<Attempt> last_ ABSL_GUARDED_BY(mutex_);
   grpc::Status last_status_ ABSL_GUARDED_BY(mutex_);

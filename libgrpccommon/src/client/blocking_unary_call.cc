@@ -61,7 +61,7 @@ grpc::Status BlockingUnaryCall::RunAttempts(MessageLite& response) {
     }
     Watch(nullptr);
     const AttemptEnd end = run_.EndAttempt(*attempt_, status);
-    step = run_.plan().OnAttemptEnd(end, client_.resources().clock->Now());
+    step = run_.plan().OnAttemptEnd(end, attempt_->ended_at);
   }
   return status;
 }

@@ -124,11 +124,12 @@ absl::StatusOr<bool> CallRun::TryPick(RunningAttempt& attempt) {
   const std::size_t tried = std::min(tried_.size(), avoid.size());
   for (std::size_t i = 0; i < tried; ++i) avoid[i] = tried_[i].get();
   std::size_t count = tried;
+  attempt.picked_at = client_.resources().clock->Now();
   for (;;) {
     attempt.pick = endpoints.TryPick({.hash_key = options_.hash_key,
                                       .avoid = avoid.data(),
                                       .avoid_count = count,
-                                      .now = client_.resources().clock->Now()});
+                                      .now = attempt.picked_at});
     if (!attempt.pick) return false;
     const Endpoint* const picked = attempt.pick.endpoint.get();
     CircuitBreaker* const breaker = attempt.pick.endpoint->breaker();
@@ -153,8 +154,9 @@ absl::Status CallRun::StartAttempt(RunningAttempt& attempt, bool hedged) {
     }
   }
   ClientEndpoint& endpoint = *attempt.pick.endpoint;
+  // What came before, a wait for a place or an endpoint, is not its doing.
   ClientCallDriver::StartAttempt(call_, attempt.info, endpoint.address(),
-                                 hedged);
+                                 hedged, attempt.picked_at);
   if (method_.chain != nullptr && method_.chain->wants_attempts()) {
     absl::Status status =
         method_.chain->AttemptStart(call_, attempt.info, attempt.started_hooks);
@@ -230,6 +232,7 @@ AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,
   attempt.ended = true;
   const ServiceResources& resources = client_.resources();
   const Clock::TimePoint now = resources.clock->Now();
+  attempt.ended_at = now;
   const Clock::Duration rtt = now - attempt.waiting_since;
   const grpc::StatusCode code = status.error_code();
   Outcome outcome = Outcome::kIgnored;

@@ -35,6 +35,9 @@ struct RunningAttempt {
   std::optional<grpc::ClientContext> own_context;
   std::unique_ptr<grpc::ClientContext> child_context;
   std::size_t started_hooks = 0;
+  /// When it got its endpoint, and when it ended.
+  Clock::TimePoint picked_at;
+  Clock::TimePoint ended_at;
   /// From when on the server has made the caller wait.
   Clock::TimePoint waiting_since;
   /// Whether a stream has had its first message.

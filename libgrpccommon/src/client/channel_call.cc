@@ -204,7 +204,8 @@ absl::Status ChannelCall::Admit(Batch& batch) {
   if (!method_->status.ok()) return method_->status;
   absl::Status status = method_->chain->Start(call_, started_);
   if (!status.ok() || call_.answered()) return status;
-  Driver::StartAttempt(call_, attempt_, {}, false);
+  // Begins with its call: nothing is waited for here.
+  Driver::StartAttempt(call_, attempt_, {}, false, call_.started_at());
   status = StartAttempt(batch);
   if (!status.ok()) {
     method_->chain->AttemptEnd(call_, attempt_, ToGrpcStatus(status),

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "grpccommon/base/mutex.h"
@@ -44,10 +45,9 @@ class InFlight {
     /// To be called first by the destructor of a class whose
     /// `CancelForShutdown` needs what that destroys. Once is enough.
     void Leave() {
+      if (std::exchange(left_, true)) return;
       {
         const MutexLock lock(place_.mutex);
-        if (left_) return;
-        left_ = true;
         (previous_ != nullptr ? previous_->next_ : place_.first) = next_;
         if (next_ != nullptr) next_->previous_ = previous_;
         --place_.count;

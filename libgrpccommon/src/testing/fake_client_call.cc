@@ -55,8 +55,8 @@ std::optional<std::string> FakeClientCall::metadata(
 ClientAttempt& FakeClientCall::StartAttempt(std::string endpoint, bool hedged) {
   state_->endpoint = std::move(endpoint);
   state_->attempt = std::make_unique<ClientAttempt>();
-  Driver::StartAttempt(state_->call, *state_->attempt, state_->endpoint,
-                       hedged);
+  Driver::StartAttempt(state_->call, *state_->attempt, state_->endpoint, hedged,
+                       state_->call.clock().Now());
   return *state_->attempt;
 }
 
