@@ -171,6 +171,18 @@ TEST_F(IssuersTest, OneThatComesBackIsHeardWithoutARestart) {
   EXPECT_TRUE(Call(server, programs_, "programs").ok());
 }
 
+TEST_F(IssuersTest, OneThatServesHandsItsKeysOver) {
+  const auto keys = std::make_shared<SettableKeySource>();
+  ServerOptions options = Options("");
+  options.auth.issuers[0].keys = keys;
+  TestServer server(Style::kCallback, /*tls=*/false, {}, options);
+  EXPECT_EQ(Reason(Call(server, users_, "users")), "KEYS_UNAVAILABLE");
+  keys->Set(JwkSet({users_.verification_key()}));
+  EXPECT_TRUE(Call(server, users_, "users").ok());
+  EXPECT_FALSE(Call(server, programs_, "users").ok());
+  EXPECT_TRUE(Call(server, programs_, "programs").ok());
+}
+
 TEST_F(IssuersTest, AConfigurationThatMakesNoSenseIsRefused) {
   const auto refused = [this](auto change) {
     ServerOptions options = Options("http://127.0.0.1:1/keys");
@@ -188,6 +200,10 @@ TEST_F(IssuersTest, AConfigurationThatMakesNoSenseIsRefused) {
       HasSubstr("auth.issuers[0].jwks_file"));
   EXPECT_THAT(refused([](AuthOptions& auth) {
                 auth.issuers[0].jwks_file = auth.jwks_file;
+              }),
+              HasSubstr("not both"));
+  EXPECT_THAT(refused([](AuthOptions& auth) {
+                auth.issuers[0].keys = std::make_shared<SettableKeySource>();
               }),
               HasSubstr("not both"));
   EXPECT_THAT(refused([](AuthOptions& auth) {

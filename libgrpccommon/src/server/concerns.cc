@@ -2,6 +2,7 @@
 #include "server/concerns.h"
 
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,19 +37,28 @@ absl::StatusOr<TrustedIssuer> MakeIssuer(const Options& options,
                                          Scheduler& scheduler,
                                          const Logger& logger,
                                          const Clock& clock) {
-  if (options.jwks_file.empty() == options.jwks_url.empty()) {
+  TrustedIssuer issuer;
+  if constexpr (std::is_same_v<Options, TokenIssuerOptions>) {
+    issuer.keys = options.keys;
+  }
+  const int sources = static_cast<int>(issuer.keys != nullptr) +
+                      static_cast<int>(!options.jwks_file.empty()) +
+                      static_cast<int>(!options.jwks_url.empty());
+  if (sources != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("one of ", name, ".jwks_file and ", name,
                      ".jwks_url must be set, and not both"));
   }
-  absl::StatusOr<std::unique_ptr<KeySource>> keys =
-      options.jwks_url.empty()
-          ? CreateKeyFile(options.jwks_file, scheduler, {}, logger)
-          : CreateKeyUrl(options.jwks_url, scheduler,
-                         {.allow_http = options.allow_http_jwks}, logger,
-                         clock);
-  if (!keys.ok()) return keys.status();
-  TrustedIssuer issuer{.keys = *std::move(keys)};
+  if (issuer.keys == nullptr) {
+    absl::StatusOr<std::unique_ptr<KeySource>> keys =
+        options.jwks_url.empty()
+            ? CreateKeyFile(options.jwks_file, scheduler, {}, logger)
+            : CreateKeyUrl(options.jwks_url, scheduler,
+                           {.allow_http = options.allow_http_jwks}, logger,
+                           clock);
+    if (!keys.ok()) return keys.status();
+    issuer.keys = *std::move(keys);
+  }
   issuer.verifier.issuer = options.issuer;
   issuer.verifier.audiences = options.audiences;
   issuer.verifier.any_audience = options.any_audience;

@@ -26,6 +26,7 @@
 namespace grpccommon {
 
 class Authenticator;
+class KeySource;
 class MetricsRegistry;
 class SpanExporter;
 
@@ -83,6 +84,8 @@ struct TokenIssuerOptions {
   std::string jwks_file;
   std::string jwks_url;
   bool allow_http_jwks = false;
+  /// In their place, from code: the keys of an issuer that serves, say.
+  std::shared_ptr<KeySource> keys;
 };
 
 /// How callers prove who they are, and who may call what the contract leaves
