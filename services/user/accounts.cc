@@ -26,6 +26,10 @@ absl::Status RefreshTokenInvalid() {
       "REFRESH_TOKEN_INVALID", "the refresh token is not valid: log in again");
 }
 
+absl::Status ClientHasGone() {
+  return absl::CancelledError("the client has gone");
+}
+
 absl::Status CheckPassword(const std::string& field,
                            const std::string& password,
                            const std::string& username,
@@ -81,7 +85,7 @@ void Accounts::Work(const Gone& gone, std::function<absl::Status()> work,
                     Next next) {
   const absl::Status queued =
       workers_.Run([gone, work = std::move(work), next] {
-        next(gone() ? absl::CancelledError("the client has gone") : work());
+        next(gone() ? ClientHasGone() : work());
       });
   if (!queued.ok()) next(queued);
 }
@@ -257,15 +261,18 @@ absl::StatusOr<Tokens> Accounts::MakeTokens(const User& user,
                 .refresh_expires_at = session.expires_at};
 }
 
-void Accounts::Refresh(std::string refresh_token, Done<Tokens> done) {
+void Accounts::Refresh(std::string refresh_token, Gone gone,
+                       Done<Tokens> done) {
   struct Outcome {
     std::optional<Session> session;
     User user;
   };
   const auto outcome = std::make_shared<Outcome>();
   const absl::Status queued =
-      store_.Write({.run = [refresh_token = std::move(refresh_token),
+      store_.Write({.run = [refresh_token = std::move(refresh_token), gone,
                             outcome](UserStore& store) -> absl::Status {
+                      // Its successor would be lost, and the session with it.
+                      if (gone()) return ClientHasGone();
                       auto session = store.sessions().Refresh(refresh_token);
                       if (!session.ok()) return session.status();
                       outcome->session = *std::move(session);

@@ -34,8 +34,9 @@ struct LoggedIn {
 /// threads and those that hash.
 ///
 /// Methods return at once; `done` gets the outcome, once, on a thread of the
-/// store's or of the pool's. `gone` is asked before what is dear, whether
-/// anybody still waits; it must stay valid until `done` is called.
+/// store's or of the pool's, or on this one. `gone` is asked whether nobody
+/// waits any more, before what is dear or cannot be undone; it must stay valid
+/// until `done` is called.
 ///
 /// Thread-safe. Errors of all: those of Database, kResourceExhausted (too many
 /// wait for the store, or to be hashed), kUnavailable (no memory to hash),
@@ -68,7 +69,7 @@ class Accounts {
              Done<LoggedIn> done);
 
   /// Errors: kUnauthenticated, reason REFRESH_TOKEN_INVALID.
-  void Refresh(std::string refresh_token, Done<Tokens> done);
+  void Refresh(std::string refresh_token, Gone gone, Done<Tokens> done);
 
   /// Also well for a token that is not in force.
   void LogOut(std::string refresh_token,

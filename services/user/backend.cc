@@ -7,6 +7,7 @@
 #include "absl/memory/memory.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/http/router.h"
+#include "grpccommon/validate/validator.h"
 #include "services/user/jwks_handler.h"
 
 namespace platform::user {
@@ -27,8 +28,6 @@ absl::StatusOr<std::unique_ptr<Backend>> Backend::Create(BackendOptions options,
       CheckRange("workers.threads", options.workers.threads, 1, 64);
   valid.Update(CheckRange("sessions.lifetime", options.store.sessions.lifetime,
                           1s, 3650 * 24h));
-  valid.Update(CheckRange("key_check_interval", options.key_check_interval, 1s,
-                          options.keys.publish_ahead / 2));
   if (!valid.ok()) return valid;
   const auto lockout = Lockout::Create(options.lockout);
   if (!lockout.ok()) return lockout.status();
@@ -72,9 +71,28 @@ absl::Status Backend::AddTo(grpccommon::Server& server) {
                                   CreateJwksHandler(*keys_, max_age));
 }
 
+absl::StatusOr<bool> Backend::MakeFirstAdmin(const FirstAdmin& admin) {
+  v1::RegisterRequest request;
+  request.set_username(admin.username);
+  request.set_email(admin.email);
+  request.set_password(admin.password);
+  const auto rules = grpccommon::Validator::Create(*request.GetDescriptor());
+  if (!rules.ok()) return rules.status();
+  const absl::Status valid = (*rules)->Validate(request);
+  if (!valid.ok()) return valid;
+  return accounts_->RegisterFirst({.username = admin.username,
+                                   .email = admin.email,
+                                   .display_name = {},
+                                   .password_hash = {},
+                                   .roles = {Role::kUser, Role::kAdmin}},
+                                  admin.password);
+}
+
 void Backend::StartKeyChecks(grpccommon::Scheduler& scheduler) {
   key_checks_ = std::make_unique<grpccommon::PeriodicTask>(
-      scheduler, options_.key_check_interval, [this] {
+      scheduler,
+      // Often enough to know each key well before any instance signs with it.
+      std::min<Clock::Duration>(1min, options_.keys.publish_ahead / 4), [this] {
         // The store has told the operator of errors.
         keys_->Refresh([](const absl::Status&) {});
       });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -37,8 +37,13 @@ struct BackendOptions {
   /// before.
   std::shared_ptr<grpccommon::SettableKeySource> published_keys =
       std::make_shared<grpccommon::SettableKeySource>();
-  /// How often the keys are looked at, in [1 s, keys.publish_ahead / 2].
-  grpccommon::Clock::Duration key_check_interval = std::chrono::minutes(1);
+};
+
+/// Whom to make an admin of, should nobody have the name.
+struct FirstAdmin {
+  std::string username;
+  std::string email;
+  std::string password;
 };
 
 /// Everything of the service but the server, put together.
@@ -50,9 +55,14 @@ class Backend {
       BackendOptions options,
       const grpccommon::Clock& clock = grpccommon::SteadyClock());
 
-  /// Adds the service and the route of its keys. Before the server's start;
-  /// the server must go first.
+  /// Adds the service and the route of its keys, before the server's start. The
+  /// server must have stopped when this goes.
   absl::Status AddTo(grpccommon::Server& server);
+
+  /// Makes the first admin, and waits until it is done; true if they are new.
+  /// Errors: kInvalidArgument, as Register would answer; kAlreadyExists for the
+  /// address; those of Database.
+  absl::StatusOr<bool> MakeFirstAdmin(const FirstAdmin& admin);
 
   /// Looks at the keys from now on, again and again, until this is destroyed
   /// or stopped. The scheduler, borrowed until then, is a server's as a rule.

@@ -118,7 +118,7 @@ grpc::ServerUnaryReactor* UserService::RefreshToken(
     const v1::RefreshTokenRequest* request,
     v1::RefreshTokenResponse* response) {
   auto* const reactor = context->DefaultReactor();
-  accounts_.Refresh(request->refresh_token(),
+  accounts_.Refresh(request->refresh_token(), IsGone(*context),
                     AnswerTo<Tokens>(reactor, [response](const Tokens& made) {
                       *response->mutable_tokens() = ToProto(made);
                     }));

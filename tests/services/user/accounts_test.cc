@@ -74,7 +74,7 @@ class AccountsTest : public ::testing::Test {
   }
   absl::StatusOr<Tokens> Refresh(const std::string& token) {
     return Await<Tokens>([&](Accounts::Done<Tokens> done) {
-      accounts().Refresh(token, std::move(done));
+      accounts().Refresh(token, Stays, std::move(done));
     });
   }
   absl::StatusOr<Tokens> ChangePassword(const std::string& id,
@@ -463,6 +463,17 @@ TEST_F(AccountsTest, NothingIsHashedForACallerWhoHasGone) {
                           StatusIs(absl::StatusCode::kCancelled));
             }),
             0u);
+}
+
+TEST_F(AccountsTest, ARefreshTokenIsNotUsedUpByACallerWhoHasGone) {
+  ASSERT_TRUE(Register("ada").ok());
+  const Tokens tokens = LogIn("ada")->tokens;
+  EXPECT_THAT(Await<Tokens>([&](Accounts::Done<Tokens> done) {
+                accounts().Refresh(
+                    tokens.refresh, [] { return true; }, std::move(done));
+              }),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(Refresh(tokens.refresh), IsOk());
 }
 
 TEST_F(AccountsTest, TooManyPasswordsAtOnceAreRefused) {

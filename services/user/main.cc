@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The user service. Configured as every server of the library (docs/server.md),
+// and by the variables that docs/user_service.md lists.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "grpccommon/server/app_settings.h"
+#include "grpccommon/server/config.h"
+#include "grpccommon/server/server.h"
+#include "services/user/backend.h"
+
+using grpccommon::DependencyChecks;
+using grpccommon::ExitWith;
+using platform::user::Backend;
+using platform::user::BackendOptions;
+using platform::user::FirstAdmin;
+using namespace std::chrono_literals;
+
+namespace {
+
+BackendOptions ReadOptions(grpccommon::AppSettings& settings) {
+  BackendOptions options;
+  options.store.url = settings.Text("DATABASE", "sqlite:user.db");
+  options.store.sessions.lifetime =
+      settings.Duration("SESSION_LIFETIME", 30 * 24h, 1min, 365 * 24h);
+  options.key_file = settings.Text("KEY_FILE", "user.key");
+  options.keys.rotation_interval =
+      settings.Duration("KEY_ROTATION_INTERVAL", 7 * 24h, 1min, 365 * 24h);
+  options.keys.publish_ahead =
+      settings.Duration("KEY_PUBLISH_AHEAD", 1h, 2s, 30 * 24h);
+  options.tokens.lifetime =
+      settings.Duration("ACCESS_TOKEN_LIFETIME", 15min, 10s, 24h);
+  options.passwords.memory_bytes = static_cast<std::size_t>(settings.Integer(
+      "PASSWORD_MEMORY", 64 << 20, 8192, std::int64_t{4} << 30));
+  options.passwords.passes =
+      static_cast<int>(settings.Integer("PASSWORD_PASSES", 2, 1, 100));
+  options.workers.threads =
+      static_cast<int>(settings.Integer("PASSWORD_THREADS", 2, 1, 64));
+  options.workers.max_waiting = static_cast<std::size_t>(
+      settings.Integer("PASSWORD_QUEUE", 64, 1, 100'000));
+  options.lockout.failures_before_lock =
+      static_cast<int>(settings.Integer("LOCKOUT_FAILURES", 5, 1, 100));
+  options.lockout.first_lock = settings.Duration("LOCKOUT_FIRST", 30s, 1s, 24h);
+  options.lockout.longest_lock =
+      settings.Duration("LOCKOUT_LONGEST", 15min, 1s, 24h);
+  return options;
+}
+
+}  // namespace
+
+int main() {
+  grpccommon::AppSettings settings;
+  BackendOptions options = ReadOptions(settings);
+  const FirstAdmin admin{.username = settings.Text("ADMIN_USERNAME", ""),
+                         .email = settings.Text("ADMIN_EMAIL", ""),
+                         .password = settings.Secret("ADMIN_PASSWORD")};
+  const std::chrono::nanoseconds check_interval =
+      settings.Duration("DATABASE_CHECK_INTERVAL", 10s, 10ms, 1h);
+  const absl::Status checked = settings.Check();
+  if (!checked.ok()) return ExitWith(checked);
+
+  auto server_options =
+      grpccommon::LoadServerOptions({.name = "user",
+                                     .grpc_address = "0.0.0.0:50051",
+                                     .http_address = "0.0.0.0:3006"});
+  if (!server_options.ok()) return ExitWith(server_options.status());
+  // Beside those whose tokens the configuration has it take.
+  server_options->auth.issuers.push_back(
+      {.issuer = options.tokens.issuer,
+       .audiences = {options.tokens.audience},
+       .keys = options.published_keys});
+  const auto server = grpccommon::Server::Create(*server_options);
+  if (!server.ok()) return ExitWith(server.status());
+  const grpccommon::Logger& logger = (*server)->logger();
+
+  options.store.on_error = [logger](std::string_view error) {
+    logger.Error("the database failed", {{"error", error}});
+  };
+  const auto backend = Backend::Create(options);
+  if (!backend.ok()) return ExitWith(backend.status());
+  if (!admin.username.empty()) {
+    const auto made = (*backend)->MakeFirstAdmin(admin);
+    if (!made.ok()) return ExitWith(made.status());
+    if (*made) logger.Info("made an admin", {{"username", admin.username}});
+  }
+  const absl::Status added = (*backend)->AddTo(**server);
+  if (!added.ok()) return ExitWith(added);
+  (*backend)->StartKeyChecks((*server)->scheduler());
+  // Waits longer than the database does for a lock, so that the report says
+  // what was wrong.
+  (*server)->AddCheck(
+      {.name = "database",
+       .interval = check_interval,
+       .timeout = std::min<std::chrono::nanoseconds>(check_interval, 6s)},
+      [&backend](DependencyChecks::Done done) {
+        (*backend)->store().Check(std::move(done));
+      });
+  return (*server)->Run();
+}
