@@ -44,9 +44,11 @@ constexpr std::int64_t kStopGraceNs = 500'000'000;
 // Between looks at the cgroup, at most and at least.
 constexpr std::int64_t kMaxLookNs = 50'000'000;
 constexpr std::int64_t kMinLookNs = 2'000'000;
-// Without a cgroup, a process may have this beside what it touches: runtimes
-// reserve much. It bounds what happens between two looks.
+// Without a cgroup, a process may have this beside what it touches, and a stack
+// for each thread: runtimes reserve much. It bounds what happens between two
+// looks.
 constexpr std::int64_t kReserveBytes = std::int64_t{256} << 20;
+constexpr std::int64_t kMaxThreadStack = std::int64_t{64} << 20;
 
 absl::Status SystemError(const char* what) {
   return absl::InternalError(absl::StrCat(what, ": ", std::strerror(errno)));
@@ -208,8 +210,9 @@ absl::StatusOr<UniqueFd> Run::MakeSpec() const {
   spec.disk_files = static_cast<std::uint64_t>(limits_.files);
   const CgroupParent& cgroups = context_.cgroups;
   if (!cgroups.memory()) {
-    spec.data_bytes =
-        static_cast<std::uint64_t>(2 * limits_.memory_bytes + kReserveBytes);
+    spec.data_bytes = static_cast<std::uint64_t>(
+        2 * limits_.memory_bytes + kReserveBytes +
+        limits_.processes * std::min(limits_.stack_bytes, kMaxThreadStack));
     spec.polled_memory_bytes = static_cast<std::uint64_t>(limits_.memory_bytes);
   }
   if (!cgroups.pids()) {
@@ -538,7 +541,7 @@ void Run::Stop(SandboxOutcome outcome) {
   if (kill_at_ns_ != 0) return;
   kill_at_ns_ = MonotonicNow() + kStopGraceNs;
   const InitHeader stop{InitPacket::kStop, 0};
-  if (!is_started() || !control_ ||
+  if (!init_ || !control_ ||
       send(control_.get(), &stop, sizeof(stop), MSG_NOSIGNAL | MSG_DONTWAIT) <
           0) {
     Kill();

@@ -28,7 +28,7 @@ struct SandboxLimits {
   /// memory), in [1 MiB, 1 TiB].
   std::int64_t memory_bytes = std::int64_t{256} << 20;
   /// Processes and threads together, in [1, 4096]. The try to have more ends
-  /// the run.
+  /// the run; without cgroups only if it is seen, else it just fails.
   int processes = 64;
   /// Of stdout and of stderr, each, in [0, 1 GiB]. More ends the run.
   std::int64_t output_bytes = std::int64_t{1} << 20;

@@ -167,6 +167,14 @@ class SandboxFixture : public ::testing::Test {
     return result.ok() ? *std::move(result) : SandboxResult{};
   }
 
+  // Whether cgroups hold the limits, which see everything at once.
+  static bool IsExact() {
+    for (const SandboxProtection& each : sandbox_->protections()) {
+      if (each.name == "exact_accounting") return each.in_force;
+    }
+    return false;
+  }
+
   static SandboxRequest Sh(std::string script, SandboxLimits limits = {}) {
     return {.argv = {"/bin/sh", "-c", std::move(script)}, .limits = limits};
   }

@@ -380,8 +380,9 @@ Usage Measure(bool exact) {
   return usage;
 }
 
-InitLimit CheckLimits(const InitSpec& spec, std::int64_t* peak) {
+InitLimit CheckLimits(const InitSpec& spec, InitEnd* end) {
   Usage usage = Measure(false);
+  if (usage.cpu_ns > end->cpu_ns) end->cpu_ns = usage.cpu_ns;
   const auto over = [](std::int64_t value, std::uint64_t limit) {
     return limit != 0 && value > static_cast<std::int64_t>(limit);
   };
@@ -393,7 +394,8 @@ InitLimit CheckLimits(const InitSpec& spec, std::int64_t* peak) {
       usage.processes > 1) {
     usage = Measure(true);
   }
-  if (usage.memory_bytes > *peak) *peak = usage.memory_bytes;
+  if (usage.memory_bytes > end->peak_bytes)
+    end->peak_bytes = usage.memory_bytes;
   return over(usage.memory_bytes, spec.polled_memory_bytes) ? InitLimit::kMemory
                                                             : InitLimit::kNone;
 }
@@ -489,7 +491,7 @@ void Reap(Program& program, int options) {
 
 // Until the program ends, goes over a limit or is to be stopped.
 InitLimit Await(const InitSpec& spec, Program& program, int signals,
-                std::int64_t* peak) {
+                InitEnd* end) {
   const bool polls = spec.poll_interval_ns != 0;
   std::int64_t next = Now();
   for (;;) {
@@ -512,7 +514,7 @@ InitLimit Await(const InitSpec& spec, Program& program, int signals,
       if (program.ended) return InitLimit::kNone;
     }
     if (polls && Now() >= next) {
-      const InitLimit limit = CheckLimits(spec, peak);
+      const InitLimit limit = CheckLimits(spec, end);
       if (limit != InitLimit::kNone) return limit;
       next = Now() + static_cast<std::int64_t>(spec.poll_interval_ns);
     }
@@ -614,13 +616,15 @@ int Init() {
   close(launch_pipe[0]);
 
   InitEnd end{};
-  end.limit = Await(spec, program, signals, &end.peak_bytes);
+  end.limit = Await(spec, program, signals, &end);
   kill(-1, SIGKILL);
   Reap(program, 0);
   end.status = program.status;
   end.ended_ns = program.ended ? program.ended_ns : Now();
   std::int64_t largest;
-  end.cpu_ns = CpuOf(RUSAGE_CHILDREN, &largest);
+  // Those that nobody waited for are not in it, but were perhaps seen.
+  const std::int64_t cpu = CpuOf(RUSAGE_CHILDREN, &largest);
+  if (cpu > end.cpu_ns) end.cpu_ns = cpu;
   if (largest > end.peak_bytes) end.peak_bytes = largest;
   end.init_cpu_ns = CpuOf(RUSAGE_SELF) - init_cpu;
 
