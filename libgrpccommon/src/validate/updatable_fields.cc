@@ -97,7 +97,7 @@ absl::Status UpdatableFields::Apply(const FieldMask& mask,
         "these are the fields of ", ToAbsl(ToStd(type_->full_name())),
         ", not of ", ToAbsl(ToStd(source.GetDescriptor()->full_name()))));
   }
-  const absl::Status valid = Check(mask, mask_field);
+  absl::Status valid = Check(mask, mask_field);
   if (!valid.ok()) return valid;
   FieldMask fields = mask;
   if (std::find(mask.paths().begin(), mask.paths().end(), kAll) !=
