@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/user/accounts.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <future>
@@ -193,47 +195,57 @@ TEST_F(AccountsTest, EveryFailureLooksAndCostsTheSame) {
   EXPECT_EQ(failure("'; DROP TABLE users; --", "%s%n"), wrong);
 }
 
+// Of the process's threads, so that it matters little what else the machine
+// does: the fifth part of the tries that was disturbed least.
 TEST_F(AccountsTest, FailuresTakeTheSameTime) {
   Start({.memory_bytes = 4 << 20, .passes = 2});
   ASSERT_TRUE(Register("ada").ok());
   ASSERT_TRUE(Register("locked").ok());
-  FailToLogIn("locked", 5);
   const auto time_of = [&](const std::string& login) {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto now = [] {
+      timespec time;
+      clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+      return std::chrono::seconds(time.tv_sec) +
+             std::chrono::nanoseconds(time.tv_nsec);
+    };
+    const auto begin = now();
     EXPECT_THAT(LogIn(login, "wrong password"), kWrongCredentials);
-    return std::chrono::steady_clock::now() - begin;
+    return now() - begin;
   };
-  const auto median = [](std::vector<std::chrono::nanoseconds> times) {
-    std::nth_element(times.begin(), times.begin() + std::ssize(times) / 2,
-                     times.end());
-    return static_cast<double>(times[times.size() / 2].count());
+  const auto typical = [](std::vector<std::chrono::nanoseconds> times) {
+    const auto fifth = times.begin() + std::ssize(times) / 5;
+    std::nth_element(times.begin(), fifth, times.end());
+    return static_cast<double>(fifth->count());
   };
-  // The machine may be busy with something else at the wrong moment.
-  double known = 0;
-  double unknown = 0;
-  double locked = 0;
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    std::vector<std::chrono::nanoseconds> times[3];
-    for (int i = 0; i < 41; ++i) {
-      clock_.Advance(25h);  // "ada" is not to be locked; "locked" is again
-      FailToLogIn("locked", 5);
-      times[0].push_back(time_of("ada"));
-      times[1].push_back(time_of("nobody" + std::to_string(i)));
-      times[2].push_back(time_of("locked"));
-    }
-    known = median(times[0]);
-    unknown = median(times[1]);
-    locked = median(times[2]);
-    RecordProperty("known_us", static_cast<int>(known / 1000));
-    RecordProperty("unknown_us", static_cast<int>(unknown / 1000));
-    RecordProperty("locked_us", static_cast<int>(locked / 1000));
-    if (std::max({known, unknown, locked}) <
-        1.1 * std::min({known, unknown, locked})) {
-      return;
+  std::vector<std::chrono::nanoseconds> known;
+  std::vector<std::chrono::nanoseconds> unknown;
+  std::vector<std::chrono::nanoseconds> locked;
+  for (int i = 0; i < 60; ++i) {
+    clock_.Advance(25h);  // "ada" is not to be locked; "locked" is again
+    FailToLogIn("locked", 5);
+    // Each of them in each place.
+    for (int place = 0; place < 3; ++place) {
+      switch ((place + i) % 3) {
+        case 0:
+          known.push_back(time_of("ada"));
+          break;
+        case 1:
+          unknown.push_back(time_of("nobody" + std::to_string(i)));
+          break;
+        case 2:
+          locked.push_back(time_of("locked"));
+          break;
+      }
     }
   }
-  FAIL() << "known " << known << " ns, unknown " << unknown << " ns, locked "
-         << locked << " ns";
+  const double times[] = {typical(known), typical(unknown), typical(locked)};
+  RecordProperty("known_us", static_cast<int>(times[0] / 1000));
+  RecordProperty("unknown_us", static_cast<int>(times[1] / 1000));
+  RecordProperty("locked_us", static_cast<int>(times[2] / 1000));
+  EXPECT_LT(*std::max_element(times, times + 3),
+            1.15 * *std::min_element(times, times + 3))
+      << "known " << times[0] << " ns, unknown " << times[1] << " ns, locked "
+      << times[2] << " ns";
 }
 
 TEST_F(AccountsTest, RepeatedFailuresLockTheAccountForAWhileThatGrows) {

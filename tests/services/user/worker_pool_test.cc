@@ -20,9 +20,9 @@ using grpccommon::testing::StatusIs;
 using ::testing::AllOf;
 
 TEST(WorkerPoolTest, RunsAsManyAtATimeAsItHasThreads) {
-  WorkerPool pool({.threads = 2, .max_waiting = 10});
   std::promise<void> first_runs;
   std::promise<void> second_runs;
+  WorkerPool pool({.threads = 2, .max_waiting = 10});
   ASSERT_TRUE(pool.Run([&] {
                     first_runs.set_value();
                     second_runs.get_future().wait();
@@ -35,9 +35,9 @@ TEST(WorkerPoolTest, RunsAsManyAtATimeAsItHasThreads) {
 TEST(WorkerPoolTest, RefusesWhatMayNotWaitAndLosesNothing) {
   std::atomic<int> ran = 0;
   {
-    WorkerPool pool({.threads = 1, .max_waiting = 2});
     std::promise<void> runs;
     std::promise<void> go;
+    WorkerPool pool({.threads = 1, .max_waiting = 2});
     ASSERT_TRUE(pool.Run([&] {
                       runs.set_value();
                       go.get_future().wait();
