@@ -581,8 +581,10 @@ TEST_F(PostgresTest, MapsWhatTheServerSaysToWhatTheCallerCanDo) {
       {"XX000", absl::StatusCode::kInternal},
       {"42P01", absl::StatusCode::kInternal}};
   for (const auto& [state, code] : cases) {
+    const std::string statement =
+        "DO $$ BEGIN RAISE SQLSTATE '" + std::string(state) + "'; END $$";
     const absl::Status status = database_->Run([&](soci::session& sql) {
-      sql << "DO $$ BEGIN RAISE SQLSTATE '" + std::string(state) + "'; END $$";
+      sql << statement;
       return absl::OkStatus();
     });
     EXPECT_EQ(status.code(), code) << state;

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -27,12 +28,14 @@
 #include "http/raw_client.h"
 #include "services/common/temp_folder.h"
 #include "services/task/task_store.h"
+#include "support/postgres_process.h"
 #include "taskservice/task_service.grpc.pb.h"
 
 namespace platform::task {
 namespace {
 
 using grpccommon::FromGrpcStatus;
+using grpccommon::test::PostgresProcess;
 using taskservice::CreateTaskRequest;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -89,7 +92,7 @@ class TaskProcessTest : public ::testing::Test {
   }
   void Start(std::optional<rlim_t> largest_file = std::nullopt) {
     (void)TokenOf("--subject nobody");  // makes the keys
-    Launch(folder_ / "tasks.db", largest_file);
+    Launch(database_.empty() ? folder_ / "tasks.db" : database_, largest_file);
     channel_ =
         grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials());
     ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() +
@@ -168,40 +171,96 @@ class TaskProcessTest : public ::testing::Test {
 
   common::TempFolder folder_;
   std::string check_interval_ = "100ms";
+  std::string database_;  // if it is not a file
   pid_t child_ = 0;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<taskservice::TaskService::Stub> stub_;
 };
 
-TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenKilled) {
-  const std::string token = TokenOf("--subject ada");
+// Four clients create tasks until `harm` is done; returns what was
+// acknowledged.
+std::set<std::string> CreateUntil(
+    const std::function<absl::Status(std::string*)>& create,
+    const std::function<void()>& harm) {
+  std::mutex mutex;
   std::set<std::string> acknowledged;
-  for (int round = 0; round < 3; ++round) {
-    Start();
-    std::mutex mutex;
-    std::atomic<int> count = 0;
-    std::vector<std::thread> clients;
-    for (int t = 0; t < 4; ++t) {
-      clients.emplace_back([&] {
-        CreateTaskRequest request;
-        request.set_title("task");
-        request.set_description(std::string(1000, 'x'));
-        std::string id;
-        while (Create(request, token, &id).ok()) {
+  std::atomic<int> count = 0;
+  std::atomic<bool> harmed = false;
+  std::vector<std::thread> clients;
+  for (int t = 0; t < 4; ++t) {
+    clients.emplace_back([&] {
+      for (std::string id;;) {
+        const bool after = harmed;
+        if (create(&id).ok()) {
           const std::lock_guard lock(mutex);
           acknowledged.insert(id);
           ++count;
+        } else if (after) {
+          return;
         }
-      });
-    }
-    while (count < 100) std::this_thread::yield();
-    EXPECT_EQ(Kill(SIGKILL), -SIGKILL);  // in mid-write
-    for (std::thread& client : clients) client.join();
+      }
+    });
   }
+  while (count < 100) std::this_thread::yield();
+  harm();
+  harmed = true;
+  for (std::thread& client : clients) client.join();
+  return acknowledged;
+}
+
+TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenKilled) {
+  const std::string token = TokenOf("--subject ada");
+  CreateTaskRequest request;
+  request.set_title("task");
+  request.set_description(std::string(1000, 'x'));
+  const bool has_postgresql = PostgresProcess::Available();
+  for (const bool on_postgresql : {false, true}) {
+    if (on_postgresql && !has_postgresql) continue;
+    if (on_postgresql) database_ = PostgresProcess::Shared().NewDatabase();
+    std::set<std::string> acknowledged;
+    for (int round = 0; round < 3; ++round) {
+      Start();
+      acknowledged.merge(CreateUntil(
+          [&](std::string* id) { return Create(request, token, id); },
+          [&] { EXPECT_EQ(Kill(SIGKILL), -SIGKILL); }));
+    }
+    Start();
+    const std::set<std::string> kept = List(token);
+    for (const std::string& id : acknowledged) EXPECT_EQ(kept.count(id), 1u);
+    EXPECT_GE(acknowledged.size(), 300u);
+    Kill(SIGKILL);
+  }
+}
+
+TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenItsDatabaseIsKilled) {
+  if (!PostgresProcess::Available()) GTEST_SKIP() << "needs PostgreSQL";
+  PostgresProcess& server = PostgresProcess::Shared();
+  database_ = server.NewDatabase();
+  const std::string token = TokenOf("--subject ada");
   Start();
+  CreateTaskRequest request;
+  request.set_title("task");
+  std::set<std::string> acknowledged;
+  for (int round = 0; round < 2; ++round) {
+    absl::Status refused;
+    std::mutex mutex;
+    acknowledged.merge(CreateUntil(
+        [&](std::string* id) {
+          absl::Status created = Create(request, token, id);
+          const std::lock_guard lock(mutex);
+          if (!created.ok()) refused = created;
+          return created;
+        },
+        [&] { server.Kill(); }));
+    EXPECT_THAT(refused.code(), ::testing::AnyOf(absl::StatusCode::kUnavailable,
+                                                 absl::StatusCode::kUnknown));
+    server.Start();
+    // The process is the same, and has found its database again.
+    while (!Create(request, token).ok()) std::this_thread::yield();
+  }
   const std::set<std::string> kept = List(token);
   for (const std::string& id : acknowledged) EXPECT_EQ(kept.count(id), 1u);
-  EXPECT_GE(acknowledged.size(), 300u);
+  EXPECT_EQ(Kill(SIGTERM), 0) << Log();
 }
 
 TEST_F(TaskProcessTest, StopsOnASignalAndKeepsItsData) {
