@@ -47,12 +47,22 @@ class ClientsTest : public ::testing::Test {
                R"({"services": {"echo.v1.EchoService": [{"address": ")" +
                    callee.address() + "\"}]}}");
   }
+  // Clients that wait for their endpoint however busy the machine is.
+  static absl::StatusOr<std::unique_ptr<ClientManager>> Patient(
+      Server& server) {
+    ClientManagerOptions options;
+    options.defaults.discovery.max_wait = std::chrono::seconds(30);
+    return CreateClients(server, std::move(options));
+  }
   static absl::Status Call(ClientManager& clients) {
     const auto echo = clients.Get<EchoService>();
     EXPECT_THAT(echo, IsOk());
     EchoRequest request;
     request.set_text("hello");
-    return (*echo)->Call(&EchoService::Stub::Unary, request, {}).status();
+    return (*echo)
+        ->Call(&EchoService::Stub::Unary, request,
+               {.timeout = std::chrono::seconds(30)})
+        .status();
   }
   // What the echo service is shown.
   std::function<void(grpc::ServerContextBase&)> Note() {
@@ -79,7 +89,7 @@ TEST_F(ClientsTest, FindOthersAndShowThemTheToken) {
        {"GRPCCOMMON_CLIENTS__TOKEN_IN_PLAINTEXT", "true"}});
   ASSERT_THAT(options, IsOk());
   const auto server = CreateServer(*options);
-  const auto clients = CreateClients(*server);
+  const auto clients = Patient(*server);
   ASSERT_THAT(clients, IsOk());
   EXPECT_THAT(Call(**clients), IsOk());
   EXPECT_EQ(authorization_, "Bearer t0ken");
@@ -92,7 +102,7 @@ TEST_F(ClientsTest, ShowNoTokenInPlaintextUnlessTold) {
   const auto server = CreateServer(
       {.clients = {.registry = RegistryOf(callee),
                    .token_file = folder_.Write("token", "t0ken")}});
-  const auto clients = CreateClients(*server);
+  const auto clients = Patient(*server);
   ASSERT_THAT(clients, IsOk());
   EXPECT_THAT(Call(**clients),
               AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
@@ -108,7 +118,7 @@ TEST_F(ClientsTest, SpeakTls) {
                    .token_file = folder_.Write("token", "t0ken"),
                    .tls = true,
                    .ca_file = folder_.Write("ca.pem", callee.ca_pem())}});
-  const auto clients = CreateClients(*server);
+  const auto clients = Patient(*server);
   ASSERT_THAT(clients, IsOk());
   EXPECT_THAT(Call(**clients), IsOk());
   EXPECT_EQ(authorization_, "Bearer t0ken");
@@ -121,13 +131,13 @@ TEST_F(ClientsTest, LookWhereTheServerAnnouncesItself) {
                           {.announce = {registry}});
   callee.probe().on_enter = Note();
   const auto server = CreateServer({.announce = {registry}});
-  const auto clients = CreateClients(*server);
+  const auto clients = Patient(*server);
   ASSERT_THAT(clients, IsOk());
   EXPECT_THAT(Call(**clients), IsOk());
   EXPECT_EQ(authorization_, "");
 
   const auto by_uri = CreateServer({.announce = {.uri = RegistryOf(callee)}});
-  const auto others = CreateClients(*by_uri);
+  const auto others = Patient(*by_uri);
   ASSERT_THAT(others, IsOk());
   EXPECT_THAT(Call(**others), IsOk());
 }
