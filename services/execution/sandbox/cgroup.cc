@@ -158,7 +158,11 @@ std::string EnableControllers(const std::string& folder) {
     }
     return ReadAll(folder + "/cgroup.subtree_control");
   };
-  std::string enabled = enable();
+  std::string enabled = ReadAll(folder + "/cgroup.subtree_control");
+  if (Contains(enabled, "memory", ' ') || Contains(enabled, "pids", ' ')) {
+    return enabled;  // by who made the folder
+  }
+  enabled = enable();
   if (Contains(enabled, "memory", ' ')) return enabled;
   // Processes in the folder itself are in the way; we can only move our own.
   if (ReadAll(folder + "/cgroup.procs") != std::to_string(getpid()) + "\n") {

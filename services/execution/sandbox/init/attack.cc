@@ -48,8 +48,9 @@ bool CanOpen(const char* path, int flags) {
 }
 
 void LookAtFiles(const char* outside) {
-  for (const char* const path : {outside, "/etc/shadow", "/root", "/home",
-                                 "/sys", "/run", "/var", "/proc/1/root/"}) {
+  for (const char* const path :
+       {outside, "/etc/shadow", "/root", "/home", "/sys", "/run", "/var",
+        "/proc/1/root/", "/program/etc", "/program/usr"}) {
     if (CanOpen(path, O_RDONLY)) return Say("file_system", false, path);
   }
   for (const char* const path : {"/x", "/usr/x", "/etc/x", "/dev/x",
