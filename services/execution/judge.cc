@@ -72,22 +72,27 @@ std::size_t Judge::test_count() const {
   return std::max<std::size_t>(request_.suite->tests.size(), 1);
 }
 
-void Judge::RunTest(std::optional<v1::TestResult> ended) {
+void Judge::RunTest(const std::optional<v1::TestResult>& ended) {
+  observer_->OnRunning(static_cast<int>(test_) + 1, ended);
+  run_again_ = true;
+  StartRun();
+}
+
+void Judge::StartRun() {
   const TestSuite& suite = *request_.suite;
   // Once started, the run may be over and the next one begun at any time.
-  const std::size_t test = test_;
+  int number;
   {
     const MutexLock lock(mutex_);
-    running_test_ = test;
+    number = ++runs_;
     run_ = 0;
   }
-  observer_->OnRunning(static_cast<int>(test) + 1, ended);
   const auto run = tools_.sandbox.Start(
       RunRequest(*request_.language, program_->workspace,
-                 test < suite.tests.size() ? suite.tests[test].input : "",
+                 test_ < suite.tests.size() ? suite.tests[test_].input : "",
                  suite.limits),
-      [self = shared_from_this()](SandboxResult result) {
-        self->OnResult(std::move(result));
+      [self = shared_from_this()](const SandboxResult& result) {
+        self->OnResult(result);
       });
   if (!run.ok()) {
     tools_.logger.Error("a sandbox could not be started",
@@ -97,17 +102,18 @@ void Judge::RunTest(std::optional<v1::TestResult> ended) {
   bool cancel;
   {
     const MutexLock lock(mutex_);
-    if (running_test_ == test) run_ = *run;
+    if (runs_ == number) run_ = *run;
     cancel = cancelled_;
   }
   if (cancel) tools_.sandbox.Cancel(*run);
 }
 
-void Judge::OnResult(SandboxResult result) {
+void Judge::OnResult(const SandboxResult& result) {
   tools_.metrics.setup->Observe(result.setup_time);
   if (cancelled()) return End(std::nullopt);
   if (result.outcome == SandboxOutcome::kSandboxFailure) {
     tools_.logger.Error("a sandbox failed", {{"error", result.message}});
+    if (std::exchange(run_again_, false)) return StartRun();
   }
   const v1::TestResult ended = ResultOf(result);
   if (verdict_ == v1::VERDICT_ACCEPTED) verdict_ = ended.verdict();

@@ -60,7 +60,7 @@ inline constexpr std::size_t kShownBytesPerTest = 8 * 1024;
 inline constexpr std::size_t kShownBytes = 128 * 1024;
 
 /// Builds one program and runs it against its tests, one after the other.
-/// Without tests it runs once.
+/// Without tests it runs once. A run that the sandbox failed is made once more.
 ///
 /// Goes from callback to callback, on the threads of the sandbox, and keeps
 /// itself alive until OnEnd.
@@ -82,8 +82,9 @@ class Judge : public std::enable_shared_from_this<Judge> {
         std::shared_ptr<JudgeObserver> observer);
 
   void OnProgram(absl::StatusOr<std::shared_ptr<const Program>> program);
-  void RunTest(std::optional<v1::TestResult> ended);
-  void OnResult(SandboxResult result);
+  void RunTest(const std::optional<v1::TestResult>& ended);
+  void StartRun();
+  void OnResult(const SandboxResult& result);
   v1::Verdict VerdictOf(const SandboxResult& result) const;
   v1::TestResult ResultOf(const SandboxResult& result);
   void End(std::optional<v1::Verdict> verdict,
@@ -98,15 +99,16 @@ class Judge : public std::enable_shared_from_this<Judge> {
   // One step follows the other.
   std::shared_ptr<const Program> program_;
   std::size_t test_ = 0;
+  bool run_again_ = false;
   std::size_t shown_bytes_ = 0;
   v1::Verdict verdict_ = v1::VERDICT_ACCEPTED;
 
   mutable grpccommon::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   // What there is to cancel; numbers are never used twice, so that one that is
-  // over does no harm. The run is that of `running_test_`, 0 until it is known.
+  // over does no harm. The run is the `runs_`-th, and 0 until it is known.
   ProgramCache::RequestId build_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::size_t running_test_ ABSL_GUARDED_BY(mutex_) = 0;
+  int runs_ ABSL_GUARDED_BY(mutex_) = 0;
   Sandbox::RunId run_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -113,23 +113,26 @@ ProgramCache::RequestId ProgramCache::Get(const Language& language,
   if (program != nullptr) {
     done(std::move(program));
   } else if (build != nullptr) {
-    Start(language, source, build);
+    Start(language, source, build, /*again=*/true);
   }
   return id;
 }
 
 void ProgramCache::Start(const Language& language, const std::string& source,
-                         const std::shared_ptr<Build>& build) {
+                         const std::shared_ptr<Build>& build, bool again) {
   auto workspace = sandbox_.CreateWorkspace();
   if (!workspace.ok()) return Finish(build, workspace.status(), false);
   build->workspace = *std::move(workspace);
-  const auto run =
-      sandbox_.Start(BuildRequest(language, source, build->workspace),
-                     [this, build](const SandboxResult& result) {
-                       metrics_.setup->Observe(result.setup_time);
-                       Finish(build, Judge(*build, result),
-                              result.outcome == SandboxOutcome::kExited);
-                     });
+  const auto run = sandbox_.Start(
+      BuildRequest(language, source, build->workspace),
+      [this, build, again, &language, source](const SandboxResult& result) {
+        metrics_.setup->Observe(result.setup_time);
+        if (again && result.outcome == SandboxOutcome::kSandboxFailure) {
+          return Start(language, source, build, /*again=*/false);
+        }
+        Finish(build, Judge(*build, result),
+               result.outcome == SandboxOutcome::kExited);
+      });
   if (!run.ok()) return Finish(build, run.status(), false);
   bool cancelled;
   {

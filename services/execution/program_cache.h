@@ -92,8 +92,9 @@ class ProgramCache {
     std::int64_t bytes = 0;
   };
 
+  // A build that the sandbox failed is made once more, if `again`.
   void Start(const Language& language, const std::string& source,
-             const std::shared_ptr<Build>& build);
+             const std::shared_ptr<Build>& build, bool again);
   void Finish(const std::shared_ptr<Build>& build,
               absl::StatusOr<std::shared_ptr<const Program>> program,
               bool keep);

@@ -398,7 +398,7 @@ TEST_F(ExecutionServiceTest, AFullQueueSaysWhenToComeAgain) {
   for (int i = 0; i < 3; ++i) *request.add_executions() = Request("spin");
   const auto context = As("ada");
   const auto reader = stub_->ExecuteBatchStream(context.get(), request);
-  WaitForHeld(1);
+  while (queue_->running() + queue_->waiting() < 2) std::this_thread::yield();
   const auto refused = Execute(Request("echo"), "bob");
   EXPECT_THAT(refused, AllOf(StatusIs(absl::StatusCode::kResourceExhausted),
                              HasReason("QUEUE_FULL")));

@@ -177,6 +177,25 @@ TEST_F(JudgeTest, AFailureOfTheSandboxEndsIt) {
   EXPECT_EQ(recorder_->verdict, v1::VERDICT_INTERNAL);
 }
 
+TEST_F(JudgeTest, ARunThatTheSandboxFailedIsMadeOnceMore) {
+  int failures = 1;
+  respond_ = [&failures](const SandboxRequest& request) {
+    SandboxResult result = *testing::Interpret(request);
+    if (request.keep.empty() && failures-- > 0) {
+      result.outcome = SandboxOutcome::kSandboxFailure;
+    }
+    return std::optional(result);
+  };
+  Run("echo", 2);
+  EXPECT_EQ(recorder_->verdict, v1::VERDICT_ACCEPTED);
+  EXPECT_THAT(recorder_->steps,
+              ElementsAre("compiling", "running 1", "running 2", "end"));
+  EXPECT_EQ(sandbox_.runs(), 3);
+  failures = 2;
+  Run("echo", 2);
+  EXPECT_EQ(recorder_->verdict, v1::VERDICT_INTERNAL);
+}
+
 TEST_F(JudgeTest, GivesTheProgramItsLimits) {
   std::vector<SandboxRequest> requests;
   respond_ = [&](const SandboxRequest& request) {

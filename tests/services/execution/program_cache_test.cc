@@ -131,6 +131,26 @@ TEST_F(ProgramCacheTest, AFailureOfTheSandboxIsOursAndTriedAgain) {
   EXPECT_TRUE(Built("echo").ok());
 }
 
+TEST_F(ProgramCacheTest, ABuildThatTheSandboxFailedIsMadeOnceMore) {
+  bool failed = false;
+  testing::FakeSandbox sandbox([&failed](const SandboxRequest& request) {
+    SandboxResult result = *testing::Interpret(request);
+    if (!std::exchange(failed, true)) {
+      result.outcome = SandboxOutcome::kSandboxFailure;
+    }
+    return std::optional(result);
+  });
+  ProgramCache cache(sandbox, {}, *metrics_, {});
+  std::vector<Result> results;
+  cache.Get(*languages_.Find("cpp"), "echo", [&results](Result result) {
+    results.push_back(std::move(result));
+  });
+  sandbox.Pump();
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_TRUE(results[0].ok());
+  EXPECT_EQ(sandbox.builds(), 2);
+}
+
 TEST_F(ProgramCacheTest, TheLeastRecentlyUsedProgramGoes) {
   Make({.max_programs = 2});
   ASSERT_TRUE(Built("a").ok());
