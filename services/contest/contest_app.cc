@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "services/common/database_settings.h"
 
 namespace platform::contest {
 
@@ -13,13 +14,9 @@ absl::StatusOr<std::unique_ptr<ContestApp>> ContestApp::Create(
     grpccommon::Scheduler& scheduler, const grpccommon::Logger& logger,
     const grpccommon::Clock& clock) {
   auto app = absl::WrapUnique(new ContestApp());
-  auto store = OpenContestQueue(
-      {.database = options.database,
-       .on_error =
-           [logger](std::string_view error) {
-             logger.Error("the contest store failed", {{"error", error}});
-           }},
-      options.queue, clock);
+  auto store = OpenContestQueue({.database = options.database,
+                                 .on_error = common::LogDatabaseErrors(logger)},
+                                options.queue, clock);
   if (!store.ok()) return store.status();
   app->store_ = *std::move(store);
   app->backends_ = std::make_unique<Backends>(

@@ -4,7 +4,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -13,10 +12,13 @@
 #include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
+#include "services/common/database_settings.h"
 #include "services/contest/contest_app.h"
 
-using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
+using platform::common::AddDatabaseCheck;
+using platform::common::DatabaseSettings;
+using platform::common::ReadDatabaseSettings;
 using platform::contest::ContestApp;
 using platform::contest::ContestAppOptions;
 using platform::execution::v1::ExecutionService;
@@ -43,7 +45,9 @@ int main() {
   if (!options.ok()) return ExitWith(options.status());
   grpccommon::AppSettings settings;
   ContestAppOptions app_options;
-  app_options.database = settings.Text("DATABASE", "sqlite:contest.db");
+  const DatabaseSettings database =
+      ReadDatabaseSettings(settings, "sqlite:contest.db");
+  app_options.database = database.url;
   app_options.judging.name =
       settings.Text("INSTANCE", DefaultInstance(options->grpc_address));
   app_options.judging.max_running =
@@ -51,8 +55,6 @@ int main() {
   app_options.judging.lease = settings.Duration("JUDGE_LEASE", 30s, 1s, 1h);
   app_options.live.poll_interval = app_options.watches.poll_interval =
       settings.Duration("POLL_INTERVAL", 500ms, 10ms, 1min);
-  const std::chrono::nanoseconds check_interval =
-      settings.Duration("DATABASE_CHECK_INTERVAL", 10s, 10ms, 1h);
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 
@@ -71,16 +73,8 @@ int main() {
 
   (*server)
       ->Add<platform::contest::v1::ContestService>((*app)->service())
-      .OnDrain([&app] { (*app)->Drain(); })
-      // Waits longer than the database does for a lock, so that the report says
-      // what was wrong.
-      .AddCheck(
-          {.name = "database",
-           .interval = check_interval,
-           .timeout = std::min<std::chrono::nanoseconds>(check_interval, 6s)},
-          [&app](DependencyChecks::Done done) {
-            (*app)->store().Check(std::move(done));
-          });
+      .OnDrain([&app] { (*app)->Drain(); });
+  AddDatabaseCheck(**server, (*app)->store(), database);
   (*app)->Start();
   return (*server)->Run();
 }

@@ -2,28 +2,25 @@
 // The task service. Configured as every server of the library (docs/server.md),
 // and by the variables that docs/task_service.md lists.
 
-#include <algorithm>
-#include <chrono>
-#include <string>
-#include <string_view>
-
 #include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
+#include "services/common/database_settings.h"
 #include "services/task/task_service.h"
 
-using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
+using platform::common::AddDatabaseCheck;
+using platform::common::DatabaseSettings;
+using platform::common::LogDatabaseErrors;
+using platform::common::ReadDatabaseSettings;
 using platform::task::StoreQueue;
 using platform::task::TaskService;
 using platform::task::TaskStore;
-using namespace std::chrono_literals;
 
 int main() {
   grpccommon::AppSettings settings;
-  const std::string database = settings.Text("DATABASE", "sqlite:tasks.db");
-  const std::chrono::nanoseconds check_interval =
-      settings.Duration("DATABASE_CHECK_INTERVAL", 10s, 10ms, 1h);
+  const DatabaseSettings database =
+      ReadDatabaseSettings(settings, "sqlite:tasks.db");
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 
@@ -37,27 +34,16 @@ int main() {
 
   const auto store = StoreQueue::Create([&](bool read_only) {
     return TaskStore::Open(
-        {.url = database,
+        {.url = database.url,
          .read_only = read_only,
-         .on_error = [logger = (*server)->logger()](std::string_view error) {
-           logger.Error("the database failed", {{"error", error}});
-         }});
+         .on_error = LogDatabaseErrors((*server)->logger())});
   });
   if (!store.ok()) return ExitWith(store.status());
   const auto service = TaskService::Create(**store);
   if (!service.ok()) return ExitWith(service.status());
 
-  (*server)
-      ->Add<taskservice::TaskService>(**service)
-      .OnDrain([&service] { (*service)->EndWatches(); })
-      // Waits longer than the database does for a lock, so that the report says
-      // what was wrong.
-      .AddCheck(
-          {.name = "database",
-           .interval = check_interval,
-           .timeout = std::min<std::chrono::nanoseconds>(check_interval, 6s)},
-          [&store](DependencyChecks::Done done) {
-            (*store)->Check(std::move(done));
-          });
+  (*server)->Add<taskservice::TaskService>(**service).OnDrain(
+      [&service] { (*service)->EndWatches(); });
+  AddDatabaseCheck(**server, **store, database);
   return (*server)->Run();
 }

@@ -2,19 +2,21 @@
 // The user service. Configured as every server of the library (docs/server.md),
 // and by the variables that docs/user_service.md lists.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <string>
-#include <string_view>
 
 #include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
+#include "services/common/database_settings.h"
 #include "services/user/backend.h"
 
-using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
+using platform::common::AddDatabaseCheck;
+using platform::common::DatabaseSettings;
+using platform::common::LogDatabaseErrors;
+using platform::common::ReadDatabaseSettings;
 using platform::user::Backend;
 using platform::user::BackendOptions;
 using platform::user::FirstAdmin;
@@ -24,7 +26,6 @@ namespace {
 
 BackendOptions ReadOptions(grpccommon::AppSettings& settings) {
   BackendOptions options;
-  options.store.url = settings.Text("DATABASE", "sqlite:user.db");
   options.store.sessions.lifetime =
       settings.Duration("SESSION_LIFETIME", 30 * 24h, 1min, 365 * 24h);
   options.key_file = settings.Text("KEY_FILE", "user.key");
@@ -58,8 +59,9 @@ int main() {
   const FirstAdmin admin{.username = settings.Text("ADMIN_USERNAME", ""),
                          .email = settings.Text("ADMIN_EMAIL", ""),
                          .password = settings.Secret("ADMIN_PASSWORD")};
-  const std::chrono::nanoseconds check_interval =
-      settings.Duration("DATABASE_CHECK_INTERVAL", 10s, 10ms, 1h);
+  const DatabaseSettings database =
+      ReadDatabaseSettings(settings, "sqlite:user.db");
+  options.store.url = database.url;
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 
@@ -77,9 +79,7 @@ int main() {
   if (!server.ok()) return ExitWith(server.status());
   const grpccommon::Logger& logger = (*server)->logger();
 
-  options.store.on_error = [logger](std::string_view error) {
-    logger.Error("the database failed", {{"error", error}});
-  };
+  options.store.on_error = LogDatabaseErrors(logger);
   const auto backend = Backend::Create(options);
   if (!backend.ok()) return ExitWith(backend.status());
   if (!admin.username.empty()) {
@@ -90,14 +90,6 @@ int main() {
   const absl::Status added = (*backend)->AddTo(**server);
   if (!added.ok()) return ExitWith(added);
   (*backend)->StartKeyChecks((*server)->scheduler());
-  // Waits longer than the database does for a lock, so that the report says
-  // what was wrong.
-  (*server)->AddCheck(
-      {.name = "database",
-       .interval = check_interval,
-       .timeout = std::min<std::chrono::nanoseconds>(check_interval, 6s)},
-      [&backend](DependencyChecks::Done done) {
-        (*backend)->store().Check(std::move(done));
-      });
+  AddDatabaseCheck(**server, (*backend)->store(), database);
   return (*server)->Run();
 }
