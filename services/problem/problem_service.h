@@ -20,9 +20,9 @@ using StoreQueue = common::StoreQueue<ProblemStore>;
 struct ProblemServiceOptions {
   /// Samples beyond this many bytes are left to ListTestCases.
   std::int64_t max_sample_bytes = 1 << 20;
-  /// What is read at a time for a stream of test cases, and may wait for its
-  /// client: so many, and not much more than so many bytes (but one at least).
-  std::size_t test_cases_at_a_time = 8;
+  /// What is read at a time for a stream of test cases, and waits for its
+  /// client: so many, of at most so many bytes (but one at least).
+  std::size_t test_cases_at_a_time = 64;
   std::int64_t test_bytes_at_a_time = 1 << 20;
 };
 

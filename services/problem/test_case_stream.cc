@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/problem/test_case_stream.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "grpccommon/status/details.h"
@@ -14,21 +13,36 @@ TestCaseStream::TestCaseStream(std::shared_ptr<TestCaseWriter> writer,
                                Start start)
     : writer_(std::move(writer)), store_(store), start_(std::move(start)) {}
 
-void TestCaseStream::Continue() {
-  writer_->WhenWritable([self = shared_from_this()] {
-    if (self->writer_->closed()) return;
-    const absl::Status status =
-        self->store_.Read([self](ProblemStore& store) { self->Step(store); });
-    if (!status.ok()) self->writer_->Finish(status);
+void TestCaseStream::Run() {
+  writer_->WhenIdle([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->PageHasLeft();
   });
+  // Somebody has to keep it between two pages.
+  writer_->WhenDone([self = shared_from_this()] {});
+  ReadPage();
+}
+
+void TestCaseStream::ReadPage() {
+  const absl::Status status =
+      store_.Read([self = shared_from_this()](ProblemStore& store) {
+        if (!self->writer_->closed()) self->Step(store);
+      });
+  if (!status.ok()) writer_->Finish(status);
+}
+
+void TestCaseStream::PageHasLeft() {
+  {
+    const grpccommon::MutexLock lock(mutex_);
+    if (stepping_) return;  // its beginning alone has left
+    stepping_ = true;
+  }
+  ReadPage();
 }
 
 void TestCaseStream::Step(ProblemStore& store) {
-  const std::size_t room = std::min(start_.max_count, writer_->room());
-  if (room == 0) return Continue();
   const absl::StatusOr<TestCasePage> page =
       store.TestCases(start_.caller, start_.problem_id, start_.include_hidden,
-                      position_, room, start_.max_bytes);
+                      position_, start_.max_count, start_.max_bytes);
   if (!page.ok()) return writer_->Finish(page.status());
   if (tests_version_ == 0) tests_version_ = page->tests_version;
   if (page->tests_version != tests_version_) {
@@ -38,12 +52,18 @@ void TestCaseStream::Step(ProblemStore& store) {
         "TESTS_CHANGED", kErrorDomain));
   }
   for (const TestCase& test : page->test_cases) {
-    // Fails when the client has gone; then the next step ends this.
+    // Fails when the client has gone; then this was the last step.
     (void)writer_->Write(ToProto(test, page->tests_version));
     position_ = test.position;
   }
   if (page->last) return writer_->Finish(absl::OkStatus());
-  Continue();
+  {
+    // All may have left before this, and nobody would call again.
+    const grpccommon::MutexLock lock(mutex_);
+    stepping_ = writer_->room() == start_.max_count;
+    if (!stepping_) return;
+  }
+  ReadPage();
 }
 
 }  // namespace platform::problem

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
+#include "grpccommon/base/mutex.h"
 #include "grpccommon/stream/writer.h"
 #include "platform/problem/v1/problem_service.pb.h"
 #include "services/common/store_queue.h"
@@ -25,8 +27,8 @@ class TestCaseStream : public std::enable_shared_from_this<TestCaseStream> {
     Caller caller;
     std::string problem_id;
     bool include_hidden = false;
-    /// Of a page.
-    std::size_t max_count = 8;
+    /// Of a page; the queue of `writer` has room for so many.
+    std::size_t max_count = 64;
     std::int64_t max_bytes = 1 << 20;
   };
 
@@ -35,16 +37,20 @@ class TestCaseStream : public std::enable_shared_from_this<TestCaseStream> {
                  common::StoreQueue<ProblemStore>& store, Start start);
 
   /// Goes on until the stream has ended.
-  void Run() { Continue(); }
+  void Run();
 
  private:
-  void Continue();
+  void ReadPage();
   void Step(ProblemStore& store);
+  void PageHasLeft();
 
   const std::shared_ptr<TestCaseWriter> writer_;
   common::StoreQueue<ProblemStore>& store_;
   const Start start_;
 
+  grpccommon::Mutex mutex_;
+  // Whether a page is being read and written; another begins after it.
+  bool stepping_ ABSL_GUARDED_BY(mutex_) = true;
   // One step follows the other, through the store's queue.
   std::int64_t position_ = 0;
   std::int64_t tests_version_ = 0;  // 0: not known yet
