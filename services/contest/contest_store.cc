@@ -709,6 +709,20 @@ absl::StatusOr<std::optional<Submission>> ContestStore::Record(
   });
 }
 
+absl::StatusOr<std::vector<std::string>> ContestStore::JudgedAfter(
+    WallTime since) {
+  using Result = absl::StatusOr<std::vector<std::string>>;
+  return database_->Run([&](soci::session& sql) -> Result {
+    std::string id;
+    Query query(sql,
+                "SELECT id FROM contest_submissions WHERE judged_at > :since");
+    query.Bind("since", since).Into(id);
+    std::vector<std::string> ids;
+    while (query.Next()) ids.push_back(id);
+    return ids;
+  });
+}
+
 absl::StatusOr<std::vector<Report>> ContestStore::Unreported(
     WallTime judged_before, std::size_t limit) {
   using Result = absl::StatusOr<std::vector<Report>>;

@@ -171,6 +171,8 @@ class ContestStore {
   absl::StatusOr<std::optional<Submission>> Record(const Judge& judge,
                                                    std::string_view id,
                                                    const Judgement& judgement);
+  /// What got its verdict after `since`, by whomever.
+  absl::StatusOr<std::vector<std::string>> JudgedAfter(WallTime since);
   /// Verdicts of before `judged_before` that were not reported.
   absl::StatusOr<std::vector<Report>> Unreported(WallTime judged_before,
                                                  std::size_t limit);

@@ -12,6 +12,10 @@ namespace {
 
 using grpccommon::MutexLock;
 
+// How far back verdicts are looked for: clocks differ, and a look may have
+// failed.
+constexpr auto kLookBack = std::chrono::seconds(30);
+
 v1::SubmissionUpdate ToUpdate(const v1::Submission& submission,
                               const std::optional<JudgeProgress>& progress) {
   v1::SubmissionUpdate update;
@@ -29,8 +33,9 @@ v1::SubmissionUpdate ToUpdate(const v1::Submission& submission,
 
 SubmissionWatches::SubmissionWatches(ContestQueue& store,
                                      grpccommon::Scheduler& scheduler,
-                                     SubmissionWatchesOptions options)
-    : store_(store), options_(options) {
+                                     SubmissionWatchesOptions options,
+                                     const grpccommon::Clock& clock)
+    : store_(store), options_(options), clock_(clock) {
   poll_.emplace(scheduler, options_.poll_interval, [this] { Poll(); });
 }
 
@@ -154,7 +159,7 @@ void SubmissionWatches::Tell(const Submission& judged) {
 }
 
 void SubmissionWatches::Look(const std::string& id) {
-  // Too many jobs wait: the next look comes soon.
+  // If too many jobs wait, the next poll looks again.
   (void)store_.Read([this, id](ContestStore& store) {
     const absl::StatusOr<Submission> submission = store.GetSubmission(id);
     if (submission.ok() && submission->judgement.has_value()) {
@@ -164,14 +169,25 @@ void SubmissionWatches::Look(const std::string& id) {
 }
 
 void SubmissionWatches::Poll() {
-  std::vector<std::string> ids;
   {
     const MutexLock lock(state_->mutex);
-    for (const auto& [id, watched] : state_->watched) {
-      if (watched.verdict == nullptr) ids.push_back(id);
-    }
+    if (state_->watched.empty()) return;
   }
-  for (const std::string& id : ids) Look(id);
+  // Too many jobs wait: the next look comes soon.
+  (void)store_.Read([this](ContestStore& store) {
+    const auto judged = store.JudgedAfter(clock_.WallNow() - kLookBack);
+    if (!judged.ok()) return;
+    for (const std::string& id : *judged) {
+      bool waits;
+      {
+        const MutexLock lock(state_->mutex);
+        const auto entry = state_->watched.find(id);
+        waits =
+            entry != state_->watched.end() && entry->second.verdict == nullptr;
+      }
+      if (waits) Look(id);
+    }
+  });
 }
 
 void SubmissionWatches::Close(const absl::Status& status) {

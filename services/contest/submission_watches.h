@@ -33,9 +33,10 @@ class SubmissionWatches {
  public:
   using Writer = grpccommon::StreamWriter<v1::SubmissionUpdate>;
 
-  /// All are borrowed; the scheduler must outlive this.
+  /// All are borrowed; scheduler and clock must outlive this.
   SubmissionWatches(ContestQueue& store, grpccommon::Scheduler& scheduler,
-                    SubmissionWatchesOptions options = {});
+                    SubmissionWatchesOptions options = {},
+                    const grpccommon::Clock& clock = grpccommon::SteadyClock());
 
   /// Adds a stream, which is told nothing but the verdict before `Start`.
   /// Errors: kResourceExhausted, and the status of `Close` after that.
@@ -96,6 +97,7 @@ class SubmissionWatches {
 
   ContestQueue& store_;
   const SubmissionWatchesOptions options_;
+  const grpccommon::Clock& clock_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
   std::optional<grpccommon::PeriodicTask> poll_;
 };

@@ -99,6 +99,8 @@ CREATE INDEX contest_submissions_to_judge
 CREATE INDEX contest_submissions_to_report
   ON contest_submissions (judged_at) WHERE verdict IS NOT NULL AND reported = 0;
 
+CREATE INDEX contest_submissions_by_judged ON contest_submissions (judged_at);
+
 -- What each team has achieved on each problem: what it is worth, and what the
 -- others see of that during the freeze. Made from the submissions.
 CREATE TABLE contest_scores (

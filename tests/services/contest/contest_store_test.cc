@@ -522,6 +522,8 @@ TEST_P(ContestStoreTest, RemembersWhatWasNotReported) {
   EXPECT_TRUE(Record(judge_, right, Verdict::kAccepted));
   clock_.Advance(1s);
   EXPECT_TRUE(Record(judge_, wrong, Verdict::kTimeLimit));
+  EXPECT_THAT(*store_->JudgedAfter(clock_.WallNow() - 1s), ElementsAre(wrong));
+  EXPECT_THAT(*store_->JudgedAfter(clock_.WallNow() - 2s), SizeIs(2));
   EXPECT_THAT(*store_->Unreported(clock_.WallNow() - 1s, 10), SizeIs(1));
   EXPECT_THAT(*store_->Unreported(clock_.WallNow(), 1), SizeIs(1));
   const auto reports = store_->Unreported(clock_.WallNow(), 10);
