@@ -58,11 +58,17 @@ FORBIDDEN = {
 PATTERNS = [(concern, re.compile(pattern))
             for concern, patterns in FORBIDDEN.items() for pattern in patterns]
 
-# Lines that look like it and are not: file, concern and why.
-ALLOWED = {
-    ("services/common/database.cc", "retries and deadlines"):
-        "waits for SQLite's lock while the database is opened, no call",
-}
+# Lines that look like it and are not: below a path, of a concern, and why.
+ALLOWED = [
+    ("services/common/database.cc", "retries and deadlines",
+     "waits for SQLite's lock while the database is opened, no call"),
+    ("services/execution/sandbox/cgroup.cc", "retries and deadlines",
+     "waits for the kernel to end what a cgroup holds"),
+    ("services/execution/sandbox/init/", "retries and deadlines",
+     "programs that run inside the sandbox"),
+    ("services/execution/sandbox/init/", "logging",
+     "programs that run inside the sandbox, and answer on standard output"),
+]
 
 RPC = re.compile(r"\bgrpc::|\.pb\.h\"|grpccommon/(call|server|stream)/")
 BLOCK_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -99,6 +105,11 @@ def sources(folder):
                   if path.suffix in (".h", ".cc", ".sql"))
 
 
+def allowed(name, concern):
+    return any(name.startswith(path) and concern == of
+               for path, of, _ in ALLOWED)
+
+
 def measure(root):
     """Lines of each kind, by service."""
     table = {}
@@ -124,7 +135,7 @@ def findings(root):
             name = path.relative_to(root).as_posix()
             for number, line in code_lines(path.read_text()):
                 for concern, pattern in PATTERNS:
-                    if pattern.search(line) and (name, concern) not in ALLOWED:
+                    if pattern.search(line) and not allowed(name, concern):
                         yield (f"{name}:{number}: {concern} by hand: "
                                f"{line.strip()}")
                         break
@@ -138,8 +149,8 @@ def main():
     for name, lines in table.items():
         print(f"  {name:<11}" + "".join(f"{lines[kind]:>9}" for kind in KINDS))
     found = list(findings(root))
-    for (name, concern), why in ALLOWED.items():
-        print(f"allowed: {concern} in {name}: {why}")
+    for path, concern, why in ALLOWED:
+        print(f"allowed: {concern} in {path}: {why}")
     for finding in found:
         print(finding)
     print(f"thin: {len(found)} lines do by hand what the library does")
