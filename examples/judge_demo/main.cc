@@ -60,6 +60,13 @@ std::int64_t Nanoseconds(const Timestamp& time) {
   return TimeUtil::TimestampToNanoseconds(time);
 }
 
+// TimeUtil's counts seconds.
+std::int64_t Now() {
+  return std::chrono::nanoseconds(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 // A solution that was handed in and acknowledged.
 struct Entry {
   const Player* player = nullptr;
@@ -113,13 +120,13 @@ class Demo {
           absl::StrCat(absl::StatusCodeToString(status.code()),
                        why.empty() ? "" : absl::StrCat(", ", why)));
   }
-  // At most one table a second, and the last one of each act.
+  // At most one table in two seconds, and the last one of each act.
   void Show(const contest::Leaderboard& board, bool at_once) {
     const std::lock_guard lock(mutex_);
     std::string table = platform::seed::TableOf(board);
     const auto now = steady_clock::now();
     if (table == shown_ || (!at_once && now < next_table_)) return;
-    next_table_ = now + 1s;
+    next_table_ = now + 2s;
     std::cout << "\n  the board, "
               << (board.phase() == contest::CONTEST_PHASE_ENDED
                       ? "after the end"
@@ -353,7 +360,8 @@ class Demo {
     std::ifstream(setup_.run_folder + "/execution-2.pid") >> victim;
     if (victim <= 1) return absl::NotFoundError("execution-2.pid");
     int waiting = 0;
-    for (const auto& row : watch_->Get().rows()) {
+    const contest::Leaderboard board = watch_->Get();
+    for (const auto& row : board.rows()) {
       for (const auto& cell : row.cells()) waiting += cell.pending();
     }
     kill(victim, SIGKILL);
@@ -368,7 +376,7 @@ class Demo {
     Title("the board is frozen, and the other instance is started again");
     contest::Contest change;
     *change.mutable_freeze_at() =
-        TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(1);
+        TimeUtil::NanosecondsToTimestamp(Now() + 1'000'000'000);
     absl::Status status = Update(change, "freeze_at");
     if (!status.ok()) return status;
     const bool frozen = watch_->WaitUntil(
@@ -402,7 +410,7 @@ class Demo {
     Title("the end");
     contest::Contest change;
     *change.mutable_ends_at() =
-        TimeUtil::GetCurrentTime() + TimeUtil::SecondsToDuration(1);
+        TimeUtil::NanosecondsToTimestamp(Now() + 1'000'000'000);
     absl::Status status = Update(change, "ends_at");
     if (!status.ok()) return status;
     const bool ended = watch_->WaitUntil(
@@ -465,12 +473,12 @@ class Demo {
             ? setup_.content.FindHostile(name.substr(kHostile.size()))
             : setup_.content.Find(Problems()[entry.problem])->Find(name);
     if (entry.solution == nullptr) return absl::NotFoundError(name);
-    const std::int64_t sent = Nanoseconds(TimeUtil::GetCurrentTime());
+    const std::int64_t sent = Now();
     const auto submission =
         Submit(*clients_, *entry.session, contest_.id(),
                std::string(1, move.problem), *entry.solution);
     if (!submission.ok()) return submission.status();
-    const std::int64_t acknowledged = Nanoseconds(TimeUtil::GetCurrentTime());
+    const std::int64_t acknowledged = Now();
     entry.submission_id = submission->id();
     entry.submitted_at = Nanoseconds(submission->submitted_at());
     // Its own clock would be no record of ours.
@@ -478,7 +486,9 @@ class Demo {
     if (entry.submitted_at < sent - kRounding ||
         entry.submitted_at > acknowledged) {
       return absl::DataLossError(absl::StrCat(
-          "submission ", entry.submission_id, " has the wrong time"));
+          "submission ", entry.submission_id, " has the wrong time: ",
+          entry.submitted_at - sent, " ns after it was sent, ",
+          acknowledged - entry.submitted_at, " before it was acknowledged"));
     }
     return entry;
   }

@@ -30,6 +30,8 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 def documents(root):
     yield from sorted(root.glob("*.md"))
     yield from sorted((root / "docs").rglob("*.md"))
+    yield from sorted((root / "services").glob("*.md"))
+    yield from sorted((root / "examples").glob("*/README.md"))
 
 
 def stands_in(code, text):
