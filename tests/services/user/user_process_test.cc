@@ -384,9 +384,11 @@ TEST_F(UserProcessTest, TellsNoSecretInItsLog) {
     ASSERT_THAT(secret, Not(IsEmpty()));
     EXPECT_THAT(told, Not(HasSubstr(secret)));
   }
-  struct stat info;
-  ASSERT_EQ(stat((folder_ / "user.key").c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  for (const std::string file : {"user.key", "user.db"}) {
+    struct stat info;
+    ASSERT_EQ(stat((folder_ / file).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0600u) << file;
+  }
 }
 
 TEST_F(UserProcessTest, SaysWhyItDoesNotStart) {
