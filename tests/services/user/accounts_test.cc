@@ -132,6 +132,37 @@ TEST_F(AccountsTest, RegistersAndLogsIn) {
   }
 }
 
+TEST_F(AccountsTest, AnAccessTokenEnds) {
+  ASSERT_TRUE(Register("ada").ok());
+  const AccessToken token = LogIn("ada")->tokens.access;
+  clock_.Advance(15min);
+  EXPECT_THAT(backend_->tokens().Verify(token.text), IsOk())
+      << "clocks may differ a little";
+  clock_.Advance(30s);
+  EXPECT_THAT(backend_->tokens().Verify(token.text),
+              AllOf(StatusIs(absl::StatusCode::kUnauthenticated),
+                    HasReason("TOKEN_EXPIRED")));
+}
+
+TEST_F(AccountsTest, OptionsOutOfRangeAreRefusedByName) {
+  const auto refused = [this](const std::string& name, auto change) {
+    BackendOptions options{.store = {.url = folder_ / "other.db"},
+                           .key_file = folder_ / "user.key",
+                           .passwords = {.memory_bytes = 8192, .passes = 1}};
+    change(options);
+    EXPECT_THAT(Backend::Create(options, clock_).status(),
+                AllOf(StatusIs(absl::StatusCode::kInvalidArgument),
+                      grpccommon::testing::MessageIs(HasSubstr(name))));
+  };
+  refused("workers.threads", [](auto& o) { o.workers.threads = 0; });
+  refused("sessions.lifetime", [](auto& o) { o.store.sessions.lifetime = 0s; });
+  refused("lifetime", [](auto& o) { o.tokens.lifetime = 1s; });
+  refused("first_lock", [](auto& o) { o.lockout.first_lock = 0s; });
+  refused("passes", [](auto& o) { o.passwords.passes = 0; });
+  refused("publish_ahead", [](auto& o) { o.keys.publish_ahead = 1s; });
+  refused("database", [](auto& o) { o.store.url = "mysql://x"; });
+}
+
 TEST_F(AccountsTest, KeepsNoPassword) {
   const User ada = *Register("ada");
   EXPECT_THAT(Stored(ada.id).password_hash,
