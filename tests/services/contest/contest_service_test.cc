@@ -3,6 +3,7 @@
 // services that obey the test.
 #include "services/contest/contest_service.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
@@ -696,6 +697,33 @@ TEST_P(ContestServiceTest, AFrozenWatcherLearnsNoResult) {
   }
   EXPECT_TRUE(watcher.update().frozen());
   EXPECT_THAT(watcher.Known(), ElementsAre("1 bob 0:0 | -/0/1 -/0/0"));
+}
+
+TEST_P(ContestServiceTest, WatchersSeeTheContestBeginFreezeAndEnd) {
+  v1::Contest wanted = environment_.NewContest();
+  const WallTime now = grpccommon::SteadyClock().WallNow();
+  SetTime(now + 1s, *wanted.mutable_starts_at());
+  SetTime(now + 1500ms, *wanted.mutable_freeze_at());
+  SetTime(now + 2s, *wanted.mutable_ends_at());
+  const v1::Contest contest = Make(wanted);
+  client_->Register(contest.id(), "bob").IgnoreError();
+  BoardWatcher watcher(process_->stub(), contest.id(), "bob");
+  std::vector<v1::ContestPhase> phases;
+  do {
+    ASSERT_TRUE(watcher.Next());
+    const v1::LeaderboardUpdate& update = watcher.update();
+    const bool begun = update.phase() != v1::CONTEST_PHASE_UPCOMING;
+    EXPECT_EQ(update.problem_labels_size(), begun ? 2 : 0);
+    EXPECT_EQ(update.frozen(), update.phase() == v1::CONTEST_PHASE_FROZEN ||
+                                   update.phase() == v1::CONTEST_PHASE_ENDED);
+    if (phases.empty() || phases.back() != update.phase()) {
+      phases.push_back(update.phase());
+      EXPECT_TRUE(update.snapshot()) << "what is shown depends on the phase";
+    }
+  } while (watcher.update().phase() != v1::CONTEST_PHASE_ENDED);
+  // A slow machine may miss some, but none twice.
+  EXPECT_TRUE(std::is_sorted(phases.begin(), phases.end()));
+  EXPECT_GE(phases.size(), 2u);
 }
 
 TEST_P(ContestServiceTest, AnnouncementsReachThoseWhoWatch) {
