@@ -71,8 +71,13 @@ class Announcement::Service {
                      const RegistrationOptions& lease, HealthRegistry& health,
                      const Logger& logger) {
     logger_ = logger;
+    Instance instance;
+    {
+      const MutexLock lock(mutex_);
+      instance = instance_;
+    }
     absl::StatusOr<std::unique_ptr<Registration>> registration =
-        registry.Register(name_, instance_, lease);
+        registry.Register(name_, std::move(instance), lease);
     if (!registration.ok()) return registration.status();
     registration_ = *std::move(registration);
     absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
