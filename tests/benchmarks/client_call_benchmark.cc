@@ -338,46 +338,69 @@ void MeasureUpdates(const Options& options, Report& report) {
                "ms", Report::Bound::kAtMost, 50);
 }
 
-// How often threads of this process went to sleep, and so were woken.
-std::uint64_t WakeUps() {
-  std::uint64_t sum = 0;
+// How often threads of this process went to sleep, and so were woken: of all,
+// and of those that gRPC did not make.
+struct WakeUps {
+  double all = 0;
+  double ours = 0;
+};
+
+bool MadeByGrpc(const std::string& thread) {
+  for (const std::string_view name :
+       {"grpc", "timer_manager", "event_engine", "resolver-execut",
+        "default-executo", "nexting_thread"}) {
+    if (thread.starts_with(name)) return true;
+  }
+  return false;
+}
+
+WakeUps CountWakeUps() {
+  WakeUps sum;
   for (const auto& task :
        std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string thread;
+    std::getline(std::ifstream(task.path() / "comm") >> std::ws, thread);
     std::ifstream status(task.path() / "status");
     for (std::string line; std::getline(status, line);) {
       constexpr std::string_view kKey = "voluntary_ctxt_switches:";
-      if (line.starts_with(kKey)) {
-        sum += std::strtoull(line.c_str() + kKey.size(), nullptr, 10);
-      }
+      if (!line.starts_with(kKey)) continue;
+      const double count = std::strtod(line.c_str() + kKey.size(), nullptr);
+      sum.all += count;
+      if (!MadeByGrpc(thread)) sum.ours += count;
     }
   }
   return sum;
 }
 
-// A client that is connected and not used, over a stub that is.
+WakeUps WakeUpsPerSecond() {
+  constexpr auto kTime = std::chrono::seconds(20);
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  const WakeUps before = CountWakeUps();
+  std::this_thread::sleep_for(kTime);
+  const WakeUps after = CountWakeUps();
+  // One of them is this thread's own.
+  return {(after.all - before.all - 1) / static_cast<double>(kTime.count()),
+          (after.ours - before.ours - 1) / static_cast<double>(kTime.count())};
+}
+
+// A client that is connected and not used, beside a stub that is not either.
+// gRPC's timers wake its threads a few times a second, now more and now less.
 void MeasureIdle(Report& report) {
-  const auto per_second = [] {
-    constexpr auto kTime = std::chrono::seconds(10);
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-    const std::uint64_t before = WakeUps();
-    std::this_thread::sleep_for(kTime);
-    // One of them is this thread's own.
-    return static_cast<double>(WakeUps() - before - 1) /
-           static_cast<double>(kTime.count());
-  };
   char folder[] = "/tmp/grpccommon_client_benchmark_XXXXXX";
   if (mkdtemp(folder) == nullptr) Fail("cannot make a folder");
   {
     ServerProcess server(kBare, folder);
     StubCaller stub(server.address());
     if (!stub.Call(Request())) Fail("a call failed");
-    const double with_stub = per_second();
+    report.Note("wake-ups a second of an idle stub", WakeUpsPerSecond().all,
+                "");
     ClientCaller client({server.address()});
     if (!client.Call(Request())) Fail("a call failed");
-    const double more = per_second() - with_stub;
-    report.Note("wake-ups a second of an idle stub", with_stub, "");
-    report.Judge("an idle client wakes up more often than a stub, a second",
-                 {more, more, more}, "", Report::Bound::kAtMost, 0.2);
+    const WakeUps idle = WakeUpsPerSecond();
+    report.Note("the same with an idle client", idle.all, "");
+    report.Judge("of these by the client's own threads",
+                 {idle.ours, idle.ours, idle.ours}, "", Report::Bound::kAtMost,
+                 0);
   }
   std::filesystem::remove_all(folder);
 }
