@@ -51,7 +51,7 @@ int main() {
   app_options.judging.name =
       settings.Text("INSTANCE", DefaultInstance(options->grpc_address));
   app_options.judging.max_running =
-      static_cast<std::size_t>(settings.Integer("MAX_JUDGING", 16, 1, 1000));
+      settings.Integer("MAX_JUDGING", std::size_t{16}, 1, 1000);
   app_options.judging.lease = settings.Duration("JUDGE_LEASE", 30s, 1s, 1h);
   app_options.live.poll_interval = app_options.watches.poll_interval =
       settings.Duration("POLL_INTERVAL", 500ms, 10ms, 1min);

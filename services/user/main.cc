@@ -37,16 +37,14 @@ BackendOptions ReadOptions(grpccommon::AppSettings& settings) {
       settings.Duration("KEY_PUBLISH_AHEAD", 1h, 2s, 30 * 24h);
   options.tokens.lifetime =
       settings.Duration("ACCESS_TOKEN_LIFETIME", 15min, 10s, 24h);
-  options.passwords.memory_bytes = static_cast<std::size_t>(settings.Integer(
-      "PASSWORD_MEMORY", 64 << 20, 8192, std::int64_t{4} << 30));
-  options.passwords.passes =
-      static_cast<int>(settings.Integer("PASSWORD_PASSES", 2, 1, 100));
-  options.workers.threads =
-      static_cast<int>(settings.Integer("PASSWORD_THREADS", 2, 1, 64));
-  options.workers.max_waiting = static_cast<std::size_t>(
-      settings.Integer("PASSWORD_QUEUE", 64, 1, 100'000));
+  options.passwords.memory_bytes = settings.Integer(
+      "PASSWORD_MEMORY", std::size_t{64} << 20, 8192, std::size_t{4} << 30);
+  options.passwords.passes = settings.Integer("PASSWORD_PASSES", 2, 1, 100);
+  options.workers.threads = settings.Integer("PASSWORD_THREADS", 2, 1, 64);
+  options.workers.max_waiting =
+      settings.Integer("PASSWORD_QUEUE", std::size_t{64}, 1, 100'000);
   options.lockout.failures_before_lock =
-      static_cast<int>(settings.Integer("LOCKOUT_FAILURES", 5, 1, 100));
+      settings.Integer("LOCKOUT_FAILURES", 5, 1, 100);
   options.lockout.first_lock = settings.Duration("LOCKOUT_FIRST", 30s, 1s, 24h);
   options.lockout.longest_lock =
       settings.Duration("LOCKOUT_LONGEST", 15min, 1s, 24h);

@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   // Nothing that a stranger writes is accepted.
   const auto foreign = fixture->verifier->Verify(text, kNow);
   Require(!foreign.ok() && !ReasonOf(foreign.status()).empty());
+  (void)UnverifiedIssuer(text);
 
   // As claims under a good signature, and, after a NUL, with a header.
   const std::size_t split = text.find('\0');
@@ -50,6 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   const auto verified = fixture->verifier->Verify(*signed_token, kNow);
   if (verified.ok()) {
     Require(!verified->principal->anonymous());
+    // Who chose the keys is who is then believed.
+    Require(*UnverifiedIssuer(*signed_token) == verified->principal->issuer);
     Require(verified->valid_from <= kNow && kNow < verified->valid_until);
   } else {
     Require(!ReasonOf(verified.status()).empty());

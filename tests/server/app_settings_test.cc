@@ -47,6 +47,8 @@ TEST(AppSettingsTest, ReadsEveryKindOfValue) {
   EXPECT_FALSE(settings.Flag("FLAG", true));
   EXPECT_EQ(settings.Integer("NUMBER", 0), -3);
   EXPECT_EQ(settings.Integer("SIZE", 0, 1, 4096), 4096);
+  const std::size_t size = settings.Integer("SIZE", std::size_t{1});
+  EXPECT_EQ(size, 4096u);
   EXPECT_EQ(settings.Duration("INTERVAL", 5s), 1500ms);
   EXPECT_THAT(settings.List("LIST"), ElementsAre("a", "b", "c"));
   EXPECT_THAT(settings.List("NOTHING", {"a"}), IsEmpty());
@@ -58,6 +60,8 @@ TEST(AppSettingsTest, TellsEverythingThatIsWrongAtOnce) {
   AppSettings settings({{"GRPCCOMMON_APP_FLAG", "yes"},
                         {"GRPCCOMMON_APP_NUMBER", "12"},
                         {"GRPCCOMMON_APP_TEXT_NUMBER", "1x"},
+                        {"GRPCCOMMON_APP_NEGATIVE", "-1"},
+                        {"GRPCCOMMON_APP_TOO_LARGE", "128"},
                         {"GRPCCOMMON_APP_INTERVAL", "5"},
                         {"GRPCCOMMON_APP_SHORT", "1ms"},
                         {"GRPCCOMMON_APP_LIST", "a,,b"},
@@ -65,6 +69,8 @@ TEST(AppSettingsTest, TellsEverythingThatIsWrongAtOnce) {
   EXPECT_TRUE(settings.Flag("FLAG", true));
   EXPECT_EQ(settings.Integer("NUMBER", 7, 0, 10), 7);
   EXPECT_EQ(settings.Integer("TEXT_NUMBER", 7), 7);
+  EXPECT_EQ(settings.Integer("NEGATIVE", 7u), 7u);
+  EXPECT_EQ(settings.Integer("TOO_LARGE", std::int8_t{7}), 7);
   EXPECT_EQ(settings.Duration("INTERVAL", 5s), 5s);
   EXPECT_EQ(settings.Duration("SHORT", 5s, 1s, 10s), 5s);
   EXPECT_THAT(settings.List("LIST", {"x"}), ElementsAre("x"));
@@ -78,6 +84,8 @@ TEST(AppSettingsTest, TellsEverythingThatIsWrongAtOnce) {
                 HasSubstr("GRPCCOMMON_APP_NUMBER must be a whole number in "
                           "[0, 10], got \"12\""),
                 HasSubstr("GRPCCOMMON_APP_TEXT_NUMBER"),
+                HasSubstr("GRPCCOMMON_APP_NEGATIVE"),
+                HasSubstr("GRPCCOMMON_APP_TOO_LARGE"),
                 HasSubstr("GRPCCOMMON_APP_INTERVAL must be a duration"),
                 HasSubstr("GRPCCOMMON_APP_SHORT is out of range"),
                 HasSubstr("GRPCCOMMON_APP_LIST must be a list"),

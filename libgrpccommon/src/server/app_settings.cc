@@ -57,8 +57,9 @@ bool AppSettings::Flag(std::string_view name, bool otherwise) {
   return otherwise;
 }
 
-std::int64_t AppSettings::Integer(std::string_view name, std::int64_t otherwise,
-                                  std::int64_t least, std::int64_t most) {
+std::int64_t AppSettings::WholeNumber(std::string_view name,
+                                      std::int64_t otherwise,
+                                      std::int64_t least, std::int64_t most) {
   const std::string* const value = Find(name);
   if (value == nullptr) return otherwise;
   const std::optional<std::int64_t> number = ParseWhole(*value);

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,11 +41,19 @@ class GRPCCOMMON_EXPORT AppSettings {
   std::string RequiredText(std::string_view name);
   /// "true" or "false".
   bool Flag(std::string_view name, bool otherwise);
-  /// In [least, most]; sizes may have a unit ("4MiB").
-  std::int64_t Integer(
-      std::string_view name, std::int64_t otherwise,
-      std::int64_t least = std::numeric_limits<std::int64_t>::min(),
-      std::int64_t most = std::numeric_limits<std::int64_t>::max());
+  /// In [least, most], of the type of `otherwise`; sizes may have a unit
+  /// ("4MiB").
+  template <std::integral Number>
+  Number Integer(
+      std::string_view name, Number otherwise,
+      std::type_identity_t<Number> least = std::numeric_limits<Number>::min(),
+      std::type_identity_t<Number> most = std::numeric_limits<Number>::max()) {
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    return static_cast<Number>(WholeNumber(
+        name, static_cast<std::int64_t>(otherwise),
+        static_cast<std::int64_t>(least),
+        std::cmp_less(most, kMost) ? static_cast<std::int64_t>(most) : kMost));
+  }
   /// In [least, most], with its unit ("250ms", "30s", "5m").
   std::chrono::nanoseconds Duration(
       std::string_view name, std::chrono::nanoseconds otherwise,
@@ -62,6 +73,8 @@ class GRPCCOMMON_EXPORT AppSettings {
   absl::Status Check() const;
 
  private:
+  std::int64_t WholeNumber(std::string_view name, std::int64_t otherwise,
+                           std::int64_t least, std::int64_t most);
   // The value of a setting that is set, else null.
   const std::string* Find(std::string_view name);
   void Fail(std::string_view name, std::string_view problem);
