@@ -11,7 +11,9 @@
 #include <cassert>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <memory>
 
 namespace platform::execution {
 namespace {
@@ -86,10 +88,13 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  alignas(16) char stack[16 << 10];
+  // Not on our own stack, where AddressSanitizer would take what the child
+  // leaves behind for ours.
+  constexpr std::size_t kStackBytes = 64 << 10;
+  const auto stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
   int pidfd = -1;
   const pid_t pid =
-      clone(RunChild, stack + sizeof(stack),
+      clone(RunChild, stack.get() + kStackBytes,
             CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

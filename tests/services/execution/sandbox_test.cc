@@ -448,8 +448,8 @@ TEST_F(SandboxTest, RefusesOptionsThatMakeNoSense) {
   }
 }
 
-// Not a promise of the time, which is the machine's; but one that would be
-// broken if each run waited for something.
+// Under 30 ms on a machine that has a core to spare. One that has not makes
+// every step wait its turn, which says nothing about us.
 TEST_F(SandboxTest, SetsUpQuickly) {
   const SandboxRequest request = Compiled("int main(void) { return 0; }");
   std::vector<double> milliseconds;
@@ -462,7 +462,10 @@ TEST_F(SandboxTest, SetsUpQuickly) {
   std::sort(milliseconds.begin(), milliseconds.end());
   std::printf("set-up of 200 runs: p50 %.1f ms, p90 %.1f ms, p99 %.1f ms\n",
               milliseconds[100], milliseconds[180], milliseconds[198]);
-  EXPECT_LT(milliseconds[100], 100);
+  double load = 0;
+  getloadavg(&load, 1);
+  const bool is_quiet = load < std::thread::hardware_concurrency();
+  EXPECT_LT(milliseconds[100], is_quiet ? 30 : 1000) << "at load " << load;
 }
 
 }  // namespace
