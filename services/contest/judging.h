@@ -71,7 +71,7 @@ struct JudgingOptions {
 class Judging {
  public:
   struct Listener {
-    /// A submission's judgement goes on; may be null.
+    /// A submission's judgement goes on.
     std::function<void(const std::string& id, const JudgeProgress&)> progress;
     /// Its verdict was recorded, by us.
     std::function<void(const Submission& judged)> judged;

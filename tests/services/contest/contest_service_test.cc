@@ -823,6 +823,32 @@ TEST_P(ContestServiceTest, WatchesEndWhenTheServerDrainsAndGoOnElsewhere) {
             execution::v1::VERDICT_ACCEPTED);
 }
 
+TEST_P(ContestServiceTest, RefusesMoreWatchesOfSubmissionsThanItMay) {
+  process_.reset();
+  ContestAppOptions options = TestApp(url());
+  options.watches.max_watches = 1;
+  process_.emplace(options, environment_.registry);
+  client_.emplace(process_->stub());
+  const v1::Contest contest = MakeWith({"bob"});
+  const auto taken = client_->Submit(contest.id(), "bob", "hang");
+  const auto context = ContestClient::As("bob");
+  v1::WatchSubmissionRequest request;
+  request.set_submission_id(taken->id());
+  const auto reader = process_->stub().WatchSubmission(context.get(), request);
+  v1::SubmissionUpdate update;
+  ASSERT_TRUE(reader->Read(&update));
+  EXPECT_THAT(client_->Judged(taken->id(), "bob"),
+              AllOf(StatusIs(absl::StatusCode::kResourceExhausted),
+                    HasReason("TOO_MANY_WATCHERS")));
+  environment_.backends.executions.Release();
+  while (reader->Read(&update)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  // Its place is free once the server has seen the end of the stream.
+  while (!client_->Judged(taken->id(), "bob").ok()) {
+  }
+}
+
 TEST_P(ContestServiceTest, SecretsGetIntoNoLog) {
   const v1::Contest contest = MakeWith({"bob"});
   Judge(contest, "bob", "accept #my secret program");

@@ -64,7 +64,7 @@ class StateFeed {
   /// With nothing to tell until the first `Advance`.
   explicit StateFeed(Make make, StateFeedOptions options = {})
       : state_(std::make_shared<State>(std::move(make))), options_(options) {}
-  /// Ends what is still watched with UNAVAILABLE.
+  /// Ends what is still watched with UNAVAILABLE. `make` runs no more.
   ~StateFeed() { Close(absl::UnavailableError("the publisher has ended")); }
 
   StateFeed(const StateFeed&) = delete;

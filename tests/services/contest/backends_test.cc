@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the contest service knows of others, and for how long it believes it.
+#include "services/contest/backends.h"
+
+#include <future>
+#include <thread>
+
+#include "grpccommon/testing/fake_clock.h"
+#include "services/contest/contest_environment.h"
+
+namespace platform::contest {
+namespace {
+
+using namespace std::chrono_literals;
+using grpccommon::testing::HasReason;
+using grpccommon::testing::IsOk;
+using grpccommon::testing::StatusIs;
+
+class BackendsTest : public ::testing::Test {
+ protected:
+  BackendsTest() {
+    manager_ =
+        *grpccommon::ClientManager::Create(TestClients(environment_.registry));
+    backends_.emplace(*manager_->Get<problem::v1::ProblemService>(),
+                      *manager_->Get<execution::v1::ExecutionService>(),
+                      BackendsOptions{.max_age = 30s, .timeout = 2s}, clock_);
+    any_.problem_id = environment_.problem_a;
+    some_.problem_id = environment_.problem_b;
+    some_.languages = {"c", "cpp"};
+  }
+  ~BackendsTest() override { backends_.reset(); }
+
+  absl::Status Check(const ContestProblem& problem,
+                     const std::string& language) {
+    std::promise<absl::Status> checked;
+    backends_->CheckLanguage(
+        problem, language,
+        [&](const absl::Status& status) { checked.set_value(status); });
+    return checked.get_future().get();
+  }
+  // As its author changes it.
+  void SetLanguages(const std::string& problem_id,
+                    const std::vector<std::string>& languages) {
+    problem::v1::Problem problem;
+    problem.set_id(problem_id);
+    problem.set_published(true);
+    problem.mutable_languages()->Add(languages.begin(), languages.end());
+    environment_.backends.problems.Put(problem);
+  }
+  int gets() { return environment_.backends.problems.gets(); }
+  void WaitForGets(int count) {
+    while (gets() < count) std::this_thread::yield();
+  }
+
+  ContestEnvironment environment_;
+  grpccommon::testing::FakeClock clock_;
+  std::unique_ptr<grpccommon::ClientManager> manager_;
+  std::optional<Backends> backends_;
+  ContestProblem any_;
+  ContestProblem some_;
+};
+
+TEST_F(BackendsTest, TakesTheLanguagesOfTheProblem) {
+  EXPECT_THAT(Check(some_, "cpp"), IsOk());
+  EXPECT_THAT(Check(any_, "python"), IsOk());
+  EXPECT_THAT(Check(some_, "python"), HasReason("LANGUAGE_NOT_ALLOWED"));
+  EXPECT_THAT(Check(any_, "cobol"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Check(some_, "cobol"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(BackendsTest, AsksAgainAfterAWhileAndKeepsNobodyWaiting) {
+  EXPECT_THAT(Check(some_, "c"), IsOk());
+  EXPECT_EQ(gets(), 1);
+  SetLanguages(some_.problem_id, {"python"});
+  clock_.Advance(30s - 1ns);
+  EXPECT_THAT(Check(some_, "c"), IsOk());
+  EXPECT_EQ(gets(), 1);
+  clock_.Advance(1ns);
+  EXPECT_THAT(Check(some_, "c"), IsOk()) << "as it was known";
+  WaitForGets(2);
+  while (!Check(some_, "python").ok()) std::this_thread::yield();
+  EXPECT_THAT(Check(some_, "c"), HasReason("LANGUAGE_NOT_ALLOWED"));
+  EXPECT_EQ(gets(), 2);
+}
+
+TEST_F(BackendsTest, WithoutTheProblemServiceItTakesTheContestsWord) {
+  environment_.backends.problems.FailNext(1'000'000);
+  EXPECT_THAT(Check(some_, "c"), IsOk());
+  const int asked = gets();  // with retries
+  EXPECT_THAT(Check(some_, "cpp"), IsOk());
+  EXPECT_THAT(Check(some_, "python"), HasReason("LANGUAGE_NOT_ALLOWED"));
+  EXPECT_EQ(gets(), asked) << "it has just failed";
+  environment_.backends.problems.FailNext(0);
+  SetLanguages(some_.problem_id, {"python"});
+  clock_.Advance(5s);
+  EXPECT_THAT(Check(some_, "python"), IsOk());
+}
+
+TEST_F(BackendsTest, WithoutTheExecutionServiceOnlyWhatAProblemNamesIsKnown) {
+  environment_.backends.executions.FailLanguages(true);
+  EXPECT_THAT(Check(some_, "c"), IsOk());
+  EXPECT_THAT(Check(some_, "cobol"), HasReason("LANGUAGE_NOT_ALLOWED"));
+  EXPECT_THAT(Check(any_, "c"), HasReason("BACKEND_UNAVAILABLE"));
+  environment_.backends.executions.FailLanguages(false);
+  clock_.Advance(5s);
+  EXPECT_THAT(Check(any_, "c"), IsOk());
+  // Once known they stay so.
+  environment_.backends.executions.FailLanguages(true);
+  clock_.Advance(1h);
+  EXPECT_THAT(Check(any_, "c"), IsOk());
+}
+
+TEST_F(BackendsTest, CalledOffItEndsWhatRuns) {
+  std::promise<absl::StatusOr<Judgement>> judged;
+  backends_->RunTests(
+      {.problem_id = environment_.problem_a, .language = "c", .source = "hang"},
+      [](const JudgeProgress&) {},
+      [&](absl::StatusOr<Judgement> judgement) {
+        judged.set_value(std::move(judgement));
+      });
+  environment_.backends.executions.WaitForHanging(1);
+  backends_->Cancel();
+  EXPECT_THAT(judged.get_future().get(),
+              StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(BackendsTest, NeedsNoProblemToCompleteNone) {
+  std::promise<absl::Status> done;
+  backends_->Complete(nullptr, {}, [&](const auto& complete) {
+    done.set_value(complete.status());
+  });
+  EXPECT_THAT(done.get_future().get(), IsOk());
+}
+
+}  // namespace
+}  // namespace platform::contest
