@@ -9,7 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "grpccommon/base/scheduler.h"
+#include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/process/clients.h"
 #include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
@@ -17,6 +19,7 @@
 #include "services/execution/execution_service.h"
 #include "services/execution/problem_client.h"
 
+using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
 using grpccommon::Logger;
 using platform::problem::v1::ProblemService;
@@ -30,7 +33,7 @@ struct Settings {
   explicit Settings(grpccommon::AppSettings app) {
     const auto cores =
         std::max<std::int64_t>(std::thread::hardware_concurrency(), 1);
-    queue.parallel = static_cast<int>(app.Integer("PARALLEL", cores, 1, 128));
+    queue.parallel = static_cast<int>(app.Integer("PARALLEL", cores, 1, 100));
     queue.max_waiting = Size(app, "MAX_WAITING", queue.max_waiting);
     queue.max_waiting_per_caller =
         Size(app, "MAX_WAITING_PER_CALLER", queue.max_waiting / 2 + 1);
@@ -51,8 +54,8 @@ struct Settings {
                      .string());
     sandbox.allow_missing = app.List("ALLOW_UNSAFE");
     // A build that was called off may take a moment to end, when its place in
-    // the queue has been given to another.
-    sandbox.max_runs = 2 * queue.parallel;
+    // the queue has been given to another; and the check needs one.
+    sandbox.max_runs = 2 * queue.parallel + 1;
     status = app.Check();
   }
 
@@ -88,6 +91,19 @@ void Report(const Languages& languages, const Logger& logger) {
     logger.Info("language",
                 {{"id", language.id}, {"version", language.version}});
   }
+}
+
+// Whether programs can be run: a full disk, say, is a reason why not.
+void CheckSandbox(Sandbox& sandbox, const DependencyChecks::Done& done) {
+  const auto run = sandbox.Start(
+      {.argv = {"/usr/bin/true"}}, [done](const SandboxResult& result) {
+        const bool works =
+            result.outcome == SandboxOutcome::kExited && result.exit_code == 0;
+        done(works ? absl::OkStatus()
+                   : absl::UnavailableError(
+                         std::string(SandboxOutcomeName(result.outcome))));
+      });
+  if (!run.ok()) done(run.status());
 }
 
 }  // namespace
@@ -134,6 +150,10 @@ int main() {
 
   (*server)
       ->Add<v1::ExecutionService>(service)
+      .AddCheck({.name = "sandbox", .interval = 30s, .timeout = 15s},
+                [&sandbox](const DependencyChecks::Done& done) {
+                  CheckSandbox(**sandbox, done);
+                })
       .OnDrain([&executions] { (*executions)->Drain(); })
       // Detached ones have no call that the server could wait for.
       .OnStopped([&] {

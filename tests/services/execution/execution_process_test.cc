@@ -107,6 +107,40 @@ TEST_F(ExecutionProcessTest, RunsProgramsAndSaysWhatProtectsIt) {
   EXPECT_THAT(service_.Log(), HasSubstr("\"id\":\"cpp\""));
 }
 
+TEST_F(ExecutionProcessTest, RunsABatchOfFifty) {
+  ASSERT_TRUE(service_.Start()) << service_.Log();
+  v1::ExecuteBatchRequest request;
+  for (int i = 0; i < 50; ++i) {
+    *request.add_executions() =
+        i % 10 == 0 ? Request("c", "int main(void) { return 1; }")
+                    : Request("python", kSum);
+  }
+  const auto context = service_.With(service_.Token("--subject ada"));
+  const auto reader =
+      service_.stub().ExecuteBatchStream(context.get(), request);
+  int accepted = 0;
+  int failed = 0;
+  v1::BatchExecutionUpdate update;
+  while (reader->Read(&update)) {
+    const v1::Verdict verdict = update.update().execution().verdict();
+    accepted += verdict == v1::VERDICT_ACCEPTED ? 1 : 0;
+    failed += verdict == v1::VERDICT_RUNTIME_ERROR ? 1 : 0;
+  }
+  EXPECT_THAT(reader->Finish(), IsOk());
+  EXPECT_EQ(accepted, 45);
+  EXPECT_EQ(failed, 5);
+  EXPECT_EQ(update.completed(), 50);
+}
+
+TEST_F(ExecutionProcessTest, LooksWhetherProgramsCanBeRun) {
+  ASSERT_TRUE(service_.Start()) << service_.Log();
+  std::string readiness;
+  do {  // the first look comes within a second
+    readiness = service_.Get("/healthz/ready");
+  } while (readiness.find("pending") != std::string::npos);
+  EXPECT_THAT(readiness, HasSubstr(R"("name":"sandbox","status":"up")"));
+}
+
 TEST_F(ExecutionProcessTest, LetsInWhomTheContractLetsIn) {
   ASSERT_TRUE(service_.Start()) << service_.Log();
   v1::ExecuteResponse response;
