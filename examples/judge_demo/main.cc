@@ -14,11 +14,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +69,20 @@ std::int64_t Now() {
       .count();
 }
 
+// The longest line that JSON would write as it is, and that is no comment.
+std::string LongestLine(const std::string& text) {
+  std::string longest;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find_first_of("\"\\\t<>&'") == std::string::npos &&
+        line.rfind("//", 0) != 0 && line.rfind('#', 0) != 0 &&
+        line.size() > longest.size()) {
+      longest = line;
+    }
+  }
+  return longest.substr(0, 200);
+}
+
 // A solution that was handed in and acknowledged.
 struct Entry {
   const Player* player = nullptr;
@@ -93,7 +109,7 @@ class Demo {
     for (const auto& act :
          {&Demo::Connect, &Demo::EnterPeople, &Demo::SetUpContest,
           &Demo::TryWhatIsForbidden, &Demo::Open, &Demo::Fight, &Demo::Freeze,
-          &Demo::End}) {
+          &Demo::End, &Demo::SearchForSecrets}) {
       if (absl::Status status = (this->*act)(); !status.ok()) return status;
     }
     return absl::OkStatus();
@@ -430,6 +446,63 @@ class Demo {
     if (!status.ok()) return status;
     rules_.frozen_at.reset();
     ExpectBoard("the final board", Expected());
+    return absl::OkStatus();
+  }
+
+  // In all that the processes wrote but their databases and what they were
+  // given.
+  absl::Status SearchForSecrets() {
+    Title("what was written");
+    namespace fs = std::filesystem;
+    std::vector<std::string> secrets;
+    for (const auto& [name, password] : passwords_) secrets.push_back(password);
+    for (const auto& [name, session] : sessions_) {
+      secrets.push_back(session.access_token);
+    }
+    for (const auto& content : setup_.content.problems) {
+      for (const problem::TestCase& test : content.test_cases) {
+        if (!test.sample()) secrets.push_back(LongestLine(test.input()));
+      }
+      for (const Solution& solution : content.solutions) {
+        secrets.push_back(LongestLine(solution.source));
+      }
+    }
+    std::vector<fs::path> files;
+    for (const auto& entry :
+         fs::recursive_directory_iterator(setup_.run_folder)) {
+      const std::string name = entry.path().filename().string();
+      if (!entry.is_regular_file() || name.find(".db") != std::string::npos) {
+        continue;
+      }
+      const bool given = name == "admin_password" ||
+                         entry.path().extension() == ".token" ||
+                         entry.path().extension() == ".key" ||
+                         entry.path().extension() == ".json";
+      if (!given) {
+        files.push_back(entry.path());
+      } else if (const auto text = grpccommon::ReadFile(entry.path().string());
+                 text.ok()) {
+        secrets.emplace_back(absl::StripSuffix(*text, "\n"));
+      }
+    }
+    std::string found;
+    bool names_found = false;  // what may be there, and is
+    for (const fs::path& path : files) {
+      const auto text = grpccommon::ReadFile(path.string(), 1 << 30);
+      if (!text.ok()) return text.status();
+      for (const std::string& secret : secrets) {
+        if (secret.size() >= 12 && text->find(secret) != std::string::npos) {
+          absl::StrAppend(&found, path.filename().string(), " ");
+          break;
+        }
+      }
+      names_found = names_found ||
+                    text->find(sessions_["ada"].user_id) != std::string::npos;
+    }
+    Check(absl::StrCat("search ", files.size(), " files for ", secrets.size(),
+                       " passwords, tokens, hidden tests and sources"),
+          found.empty() && names_found,
+          found.empty() ? "none is there" : "found in " + found);
     return absl::OkStatus();
   }
 
