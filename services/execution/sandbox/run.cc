@@ -314,9 +314,14 @@ absl::Status Run::SetUp() {
                    control_end.get(),   spec->get(),        input->get(),
                    write_ends[1].get(), write_ends[2].get()};
   if (!context_.cgroups.folders().empty()) {
+    // The files that init puts there are in memory, and not the program's.
+    std::int64_t placed = 0;
+    for (const SandboxFile& file : job_.request.files) {
+      placed += static_cast<std::int64_t>(file.content.size());
+    }
     absl::StatusOr<std::unique_ptr<RunCgroup>> cgroup = context_.cgroups.Create(
-        absl::StrCat(context_.name, "-", job_.id), limits_.memory_bytes,
-        limits_.processes + kOwnProcesses);
+        absl::StrCat(context_.name, "-", job_.id),
+        limits_.memory_bytes + placed, limits_.processes + kOwnProcesses);
     if (!cgroup.ok()) return cgroup.status();
     cgroup_ = *std::move(cgroup);
     for (const UniqueFd& entrance : cgroup_->entrances()) {

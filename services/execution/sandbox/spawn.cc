@@ -37,6 +37,13 @@ int RunChild(void* argument) {
     child.error = errno;
     _exit(127);
   };
+  // What is ignored here would be there, too, such as the end of a child. The
+  // table of handlers is a copy, unlike the memory.
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) {
+    sigaction(signal, &action, nullptr);  // fails for those that stay
+  }
   // First aside, since a file may lie where another is to go.
   const int count = static_cast<int>(request.files.size());
   int aside[kMaxFiles];

@@ -30,7 +30,8 @@ struct SpawnedProcess {
   UniqueFd pidfd;
 };
 
-/// Starts a program with an empty environment. The caller waits for it.
+/// Starts a program with an empty environment, no signal ignored and all of
+/// them blocked. The caller waits for it.
 ///
 /// Costs no copy of this process's memory map: the child runs on it until it
 /// executes the program (CLONE_VFORK).

@@ -82,6 +82,31 @@ TEST_F(SandboxTest, PutsFilesIntoTheWorkFolderOfOneRun) {
               Said("/dev/shm:\n\n/tmp:\n\n/work:\n"));
 }
 
+TEST_F(SandboxTest, PutsMoreFilesThanTheProgramMayUseMemory) {
+  if (!IsExact()) {
+    GTEST_SKIP() << "without cgroups, files are the program's memory whoever "
+                    "wrote them";
+  }
+  SandboxRequest request = Sh("wc -c <large");
+  request.files = {{.path = "large", .content = std::string(200'000'000, 'x')}};
+  request.limits.memory_bytes = std::int64_t{16} << 20;
+  request.limits.disk_bytes = std::int64_t{256} << 20;
+  EXPECT_THAT(Run(std::move(request)), Said("200000000\n"));
+}
+
+TEST_F(SandboxTest, DoesNotPassOnWhatTheServiceIgnores) {
+  // As gRPC's servers do with the one, and some with the other.
+  const auto pipe = signal(SIGPIPE, SIG_IGN);
+  const auto child = signal(SIGCHLD, SIG_IGN);
+  const SandboxResult result =
+      Run(Sh("grep SigIgn /proc/self/status; grep SigBlk /proc/self/status; "
+             "sh -c 'exit 3'; echo $?"));
+  signal(SIGPIPE, pipe);
+  signal(SIGCHLD, child);
+  EXPECT_THAT(result, Said("SigIgn:\t0000000000000000\n"
+                           "SigBlk:\t0000000000000000\n3\n"));
+}
+
 TEST_F(SandboxTest, KeepsWhatACompilerMadeForManyRuns) {
   const SandboxRequest request = Compiled(
       "#include <stdio.h>\n"
