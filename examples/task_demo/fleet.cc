@@ -46,7 +46,8 @@ int main(int argc, char** argv) {
 
   const auto connected = [&manager] {
     int count = 0;
-    for (const auto& endpoint : (*manager)->Stats()[0].endpoints) {
+    const grpccommon::ServiceStats stats = (*manager)->Stats()[0];
+    for (const auto& endpoint : stats.endpoints) {
       if (endpoint.connected) ++count;
     }
     return count;

@@ -282,7 +282,8 @@ TEST_F(ClientTest, LeavesAnInstanceThatIsNotHealthy) {
   const auto client = Connect(options);
   const auto healthy = [this] {
     int count = 0;
-    for (const EndpointStats& endpoint : manager_->Stats()[0].endpoints) {
+    const ServiceStats stats = manager_->Stats()[0];
+    for (const EndpointStats& endpoint : stats.endpoints) {
       if (endpoint.connected && endpoint.healthy) ++count;
     }
     return count;
@@ -315,7 +316,8 @@ TEST_F(ClientTest, AHedgeOvertakesACallThatHangs) {
   const auto client = Connect(options);
   const auto connected = [this] {
     int count = 0;
-    for (const EndpointStats& endpoint : manager_->Stats()[0].endpoints) {
+    const ServiceStats stats = manager_->Stats()[0];
+    for (const EndpointStats& endpoint : stats.endpoints) {
       if (endpoint.connected) ++count;
     }
     return count;

@@ -144,11 +144,6 @@ void ChannelCall::Intercept(Batch* batch) {
     batch->Hijack();
     return;
   }
-  if (local_) {
-    FillIn(*batch);
-    batch->Proceed();
-    return;
-  }
   // Nothing is touched after the last Proceed or Hijack: the call may have
   // ended by then, and this with it.
   for (Batch* const passed : Pass(*batch)) {
@@ -260,6 +255,7 @@ std::array<ChannelCall::Batch*, 2> ChannelCall::Pass(Batch& batch) {
   };
   const bool received = at(InterceptionHookPoints::POST_RECV_MESSAGE);
   const MutexLock lock(mutex_);
+  if (local_) FillIn(batch);
   if (ended_) return {&batch, nullptr};
   if (at(InterceptionHookPoints::PRE_SEND_MESSAGE)) ++under_way_;
   // There is no hook for its beginning unless the call is hijacked.

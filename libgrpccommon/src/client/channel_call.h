@@ -92,9 +92,9 @@ class ChannelCall : public grpc::experimental::Interceptor {
   void EndLocally(const absl::Status& status);
   // Of a call that is not sent: fills in what gRPC would have received.
   void FillIn(Batch& batch);
-  // Of one that is: notes what it tells, and returns the batches that may go on
-  // now, in order: this one, and the one with the call's status once no message
-  // is under way any more.
+  // Notes what a batch tells, or fills it in, and returns the batches that may
+  // go on now, in order: this one, and the one with the call's status once no
+  // message is under way any more.
   std::array<Batch*, 2> Pass(Batch& batch);
   void SentLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReceivedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
