@@ -29,6 +29,21 @@ struct Child {
 
 constexpr int kMaxFiles = 16;
 
+// ThreadSanitizer takes every clone() for a fork(), so there the child has
+// memory of its own; which step failed then stays unsaid.
+#if defined(__SANITIZE_THREAD__)
+#define SANDBOX_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANDBOX_UNDER_TSAN 1
+#endif
+#endif
+#ifdef SANDBOX_UNDER_TSAN
+constexpr int kSharedMemory = 0;
+#else
+constexpr int kSharedMemory = CLONE_VM;
+#endif
+
 int RunChild(void* argument) {
   auto& child = *static_cast<Child*>(argument);
   const SpawnRequest& request = *child.request;
@@ -100,9 +115,9 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
   constexpr std::size_t kStackBytes = 64 << 10;
   const auto stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
   int pidfd = -1;
-  const pid_t pid =
-      clone(RunChild, stack.get() + kStackBytes,
-            CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
+  const pid_t pid = clone(RunChild, stack.get() + kStackBytes,
+                          kSharedMemory | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                          &child, &pidfd);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
 
 #include "gtest/gtest.h"
@@ -27,6 +28,10 @@ int main(int argc, char** argv) {
   platform::execution::SandboxMode& mode = platform::execution::Mode();
   mode.first_uid =
       1'900'000'000U + static_cast<unsigned>(getpid()) % 500'000 * 16;
+  // A process that a test started has that test's.
+  if (const char* const given = std::getenv("SANDBOX_TEST_FIRST_UID")) {
+    mode.first_uid = static_cast<std::uint32_t>(std::atol(given));
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--no-cgroups") mode.cgroups = false;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <numeric>
@@ -328,27 +329,42 @@ TEST_F(SandboxTest, EndsRunsWhenItIsDestroyed) {
   }
 }
 
-// A service in a process of its own, to be killed. Writes a byte when the
-// program runs.
+// What ServiceProcess runs; not a test of its own.
+TEST(SandboxServiceForTest, DISABLED_RunsUntilItIsKilled) {
+  const char* const folder = std::getenv("SANDBOX_TEST_FOLDER");
+  if (folder == nullptr) GTEST_SKIP() << "only ServiceProcess runs this";
+  SandboxOptions options = TestOptions(folder);
+  options.max_runs = 1;
+  auto sandbox = Sandbox::Create(options);
+  ASSERT_TRUE(sandbox.ok()) << sandbox.status();
+  auto workspace = (*sandbox)->CreateWorkspace();
+  SandboxRequest request{
+      .argv = {"/bin/sh", "-c", std::getenv("SANDBOX_TEST_SCRIPT")},
+      .workspace = *workspace,
+      .limits = {.wall_time = 1h}};
+  ASSERT_TRUE((*sandbox)->Start(std::move(request), [](SandboxResult) {}).ok());
+  ASSERT_EQ(write(std::atoi(std::getenv("SANDBOX_TEST_FD")), "x", 1), 1);
+  for (;;) pause();
+}
+
+// A service in a process of its own, to be killed as soon as it has called
+// Start. A program anew, since ThreadSanitizer wants no threads after a fork.
 class ServiceProcess {
  public:
   ServiceProcess(const std::string& folder, const std::string& script) {
     int ends[2];
-    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    EXPECT_EQ(pipe(ends), 0);
+    setenv("SANDBOX_TEST_FOLDER", folder.c_str(), 1);
+    setenv("SANDBOX_TEST_SCRIPT", script.c_str(), 1);
+    setenv("SANDBOX_TEST_FD", std::to_string(ends[1]).c_str(), 1);
+    setenv("SANDBOX_TEST_FIRST_UID", std::to_string(Mode().first_uid).c_str(),
+           1);
     pid_ = fork();
     if (pid_ == 0) {
-      SandboxOptions options = TestOptions(folder);
-      options.max_runs = 1;
-      auto sandbox = Sandbox::Create(options);
-      if (!sandbox.ok()) _exit(1);
-      auto workspace = (*sandbox)->CreateWorkspace();
-      SandboxRequest request{.argv = {"/bin/sh", "-c", script},
-                             .workspace = *workspace,
-                             .limits = {.wall_time = 1h}};
-      const auto id =
-          (*sandbox)->Start(std::move(request), [](SandboxResult) {});
-      if (!id.ok() || write(ends[1], "x", 1) != 1) _exit(1);
-      for (;;) pause();
+      execl("/proc/self/exe", "service", "--gtest_also_run_disabled_tests",
+            "--gtest_filter=SandboxServiceForTest.*", "--gtest_brief=1",
+            Mode().cgroups ? "--cgroups" : "--no-cgroups", nullptr);
+      _exit(127);
     }
     close(ends[1]);
     char byte;
