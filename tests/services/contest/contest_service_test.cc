@@ -702,9 +702,10 @@ TEST_P(ContestServiceTest, AFrozenWatcherLearnsNoResult) {
 TEST_P(ContestServiceTest, WatchersSeeTheContestBeginFreezeAndEnd) {
   v1::Contest wanted = environment_.NewContest();
   const WallTime now = grpccommon::SteadyClock().WallNow();
-  SetTime(now + 1s, *wanted.mutable_starts_at());
-  SetTime(now + 1500ms, *wanted.mutable_freeze_at());
-  SetTime(now + 2s, *wanted.mutable_ends_at());
+  // Late enough for a slow machine to be there when it begins.
+  SetTime(now + 3s, *wanted.mutable_starts_at());
+  SetTime(now + 3500ms, *wanted.mutable_freeze_at());
+  SetTime(now + 4s, *wanted.mutable_ends_at());
   const v1::Contest contest = Make(wanted);
   client_->Register(contest.id(), "bob").IgnoreError();
   BoardWatcher watcher(process_->stub(), contest.id(), "bob");
