@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "grpccommon/status/details.h"
 
 namespace platform::contest {
@@ -93,8 +94,10 @@ absl::StatusOr<Contest> FromProto(const v1::Contest& proto) {
                       nanoseconds(proto.penalty().nanos());
   }
   for (const v1::ContestProblem& problem : proto.problems()) {
+    // Ids are the same in either case, and so is the problem they name.
     contest.problems.push_back(
-        {.label = problem.label(), .problem_id = problem.problem_id()});
+        {.label = problem.label(),
+         .problem_id = absl::AsciiStrToLower(problem.problem_id())});
   }
   if (!wrong.empty()) return grpccommon::InvalidFields(wrong);
   const absl::Status valid = CheckContest(contest);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpccommon/status/details.h"
 #include "services/common/test_database.h"
@@ -129,7 +130,15 @@ TEST_P(ContestServiceTest, MakesNoContestOfWhatMakesNoSense) {
       {"contest.problems[0].label",
        [](v1::Contest& c) { c.mutable_problems(0)->set_label("a'"); }},
       {"contest.problems[0].problem_id",
-       [](v1::Contest& c) { c.mutable_problems(0)->set_problem_id("1"); }}};
+       [](v1::Contest& c) { c.mutable_problems(0)->set_problem_id("1"); }},
+      {"contest.problems[1].problem_id",
+       [](v1::Contest& c) {
+         c.mutable_problems(1)->set_problem_id(c.problems(0).problem_id());
+       }},
+      {"contest.problems[1].problem_id", [](v1::Contest& c) {
+         c.mutable_problems(1)->set_problem_id(
+             absl::AsciiStrToUpper(c.problems(0).problem_id()));
+       }}};
   for (const Case& wrong : cases) {
     v1::Contest contest = environment_.NewContest();
     wrong.spoil(contest);
