@@ -4,6 +4,7 @@
 #include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -42,6 +43,14 @@ bool IsPostgresql(std::string_view url) {
 std::string_view PathOf(std::string_view url) {
   if (url.starts_with("sqlite:")) url.remove_prefix(7);
   return url;
+}
+
+// Makes the file if there is none, for nobody but its owner: SQLite gives the
+// files of its log the same mode. Not by open(), since its close() would end
+// the locks that other connections of this process have on the file. Where it
+// fails, SQLite says why.
+void CreatePrivately(const std::string& path) {
+  mknod(path.c_str(), S_IFREG | S_IRUSR | S_IWUSR, 0);
 }
 
 // For messages: without password and parameters, which may hold one.
@@ -238,6 +247,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     if (postgresql) {
       sql.open(soci::postgresql, *text);
     } else {
+      if (!given.read_only) CreatePrivately(std::string(PathOf(given.url)));
       sql.open(soci::sqlite3, *text);
     }
     database->Connect();

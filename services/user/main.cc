@@ -2,8 +2,6 @@
 // The user service. Configured as every server of the library (docs/server.md),
 // and by the variables that docs/user_service.md lists.
 
-#include <sys/stat.h>
-
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -80,10 +78,7 @@ int main() {
   const grpccommon::Logger& logger = (*server)->logger();
 
   options.store.on_error = LogDatabaseErrors(logger);
-  // Nobody else on this machine is to read the database.
-  const mode_t mask = umask(S_IRWXG | S_IRWXO);
   const auto backend = Backend::Create(options);
-  umask(mask);
   if (!backend.ok()) return ExitWith(backend.status());
   if (!admin.username.empty()) {
     const auto made = (*backend)->MakeFirstAdmin(admin);

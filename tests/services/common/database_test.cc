@@ -389,6 +389,20 @@ TEST(DatabaseTest, TellsWhyItCannotOpenAFile) {
   }
 }
 
+TEST(DatabaseTest, NobodyElseOnTheMachineReadsTheFiles) {
+  const TempFolder folder;
+  const mode_t mask = umask(0);
+  const auto database =
+      Database::Open({.url = folder / "test.db", .service = "test"});
+  umask(mask);
+  ASSERT_TRUE(database.ok()) << database.status();
+  for (const char* name : {"test.db", "test.db-wal", "test.db-shm"}) {
+    struct stat info;
+    ASSERT_EQ(stat((folder / name).c_str(), &info), 0) << name;
+    EXPECT_EQ(info.st_mode & 07777, 0600u) << name;
+  }
+}
+
 TEST(DatabaseTest, RefusesAReadOnlyFile) {
   const TempFolder folder;
   const std::string path = folder / "test.db";
