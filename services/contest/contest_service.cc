@@ -198,8 +198,8 @@ grpc::ServerUnaryReactor* ContestService::ListContests(
   return ReadAndAnswer(
       parts_.store, *context,
       [request, phase](ContestStore& store) -> absl::StatusOr<Answer> {
-        const auto place =
-            common::ReadPageToken(request->page().page_token(), {phase});
+        const auto place = common::ReadPageToken(request->page().page_token(),
+                                                 {phase}, "page.page_token");
         if (!place.ok()) return place.status();
         std::optional<ContestStore::ContestKey> after;
         if (place->has_value()) {
@@ -403,7 +403,8 @@ grpc::ServerUnaryReactor* ContestService::ListSubmissions(
         if (request->all() && !Manages(caller, *contest)) return NotYours();
         const auto place = common::ReadPageToken(
             request->page().page_token(),
-            {filter.contest_id, filter.user_id, filter.label});
+            {filter.contest_id, filter.user_id, filter.label},
+            "page.page_token");
         if (!place.ok()) return place.status();
         std::optional<std::int64_t> before;
         if (place->has_value()) before = (*place)->number;
@@ -514,8 +515,9 @@ grpc::ServerUnaryReactor* ContestService::ListAnnouncements(
       [request](ContestStore& store) -> absl::StatusOr<Answer> {
         const auto count = store.CountAnnouncements(request->contest_id());
         if (!count.ok()) return count.status();
-        const auto place = common::ReadPageToken(request->page().page_token(),
-                                                 {request->contest_id()});
+        const auto place =
+            common::ReadPageToken(request->page().page_token(),
+                                  {request->contest_id()}, "page.page_token");
         if (!place.ok()) return place.status();
         auto announcements = store.Announcements(
             request->contest_id(), place->value_or(Place()).number,

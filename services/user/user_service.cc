@@ -270,8 +270,9 @@ grpc::ServerUnaryReactor* UserService::ListUsers(
     grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
     v1::ListUsersResponse* response) {
   const std::string role = absl::StrCat(static_cast<int>(request->role()));
-  const auto place = common::ReadPageToken(request->page().page_token(),
-                                           {request->filter(), role});
+  const auto place =
+      common::ReadPageToken(request->page().page_token(),
+                            {request->filter(), role}, "page.page_token");
   if (!place.ok()) return Finish(*context, place.status());
   UserFilter filter{.text = request->filter(), .role = {}};
   if (request->role() != v1::ROLE_UNSPECIFIED) {

@@ -492,6 +492,8 @@ TEST_F(UserServiceTest, RefusesPageTokensOfSomethingElse) {
   EXPECT_THAT(List(admin.access, 1, token + "A", "user"), refused);
   EXPECT_THAT(List(admin.access, 1, token.substr(1), "user"), refused);
   EXPECT_THAT(List(admin.access, 1, "1", "user"), refused);
+  EXPECT_THAT(ViolatedFields(List(admin.access, 1, "1", "user").status()),
+              ElementsAre("page.page_token"));
   EXPECT_THAT(List(admin.access, 1, std::string(500, 'A'), "user"), refused);
   EXPECT_THAT(List(admin.access, 201), refused);
   EXPECT_THAT(List(admin.access, -1), refused);
