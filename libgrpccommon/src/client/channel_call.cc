@@ -121,11 +121,14 @@ const ChannelMethod& ChannelMethods::Add(const char* path, CallKind kind) {
 }
 
 ChannelCall::ChannelCall(ClientRpcInfo& info, ChannelEnvironment& environment)
-    : info_(info), environment_(environment) {}
+    : info_(info),
+      environment_(environment),
+      // Now: of a generic stub's call, the path may be gone once it starts.
+      method_(&environment.methods.Find(info.method(), KindOf(info.type()))) {}
 
 ChannelCall::~ChannelCall() {
   // A stream that was dropped, or a call that was never started.
-  if (method_ == nullptr) return;
+  if (!begun_) return;
   grpc::Status status(grpc::StatusCode::CANCELLED,
                       "the call was dropped before its end");
   End(status);
@@ -154,7 +157,7 @@ void ChannelCall::Intercept(Batch* batch) {
 bool ChannelCall::Begin(Batch& batch) {
   const grpc::ClientContext& context = *info_.client_context();
   const CallLink* const link = CallLink::Of(context);
-  method_ = &environment_.methods.Find(info_.method(), KindOf(info_.type()));
+  begun_ = true;
   Driver::Start(call_, method_->method, environment_.target,
                 link != nullptr ? link->parent : nullptr, environment_.clock,
                 environment_.logger);

@@ -103,7 +103,8 @@ class ChannelCall : public grpc::experimental::Interceptor {
 
   grpc::experimental::ClientRpcInfo& info_;
   ChannelEnvironment& environment_;
-  const ChannelMethod* method_ = nullptr;
+  const ChannelMethod* const method_;
+  bool begun_ = false;
   ClientCall call_{ClientCallDriver::Key()};
   ClientAttempt attempt_;
   std::size_t started_ = 0;
