@@ -288,6 +288,27 @@ TEST_F(ServerTest, RepliesAreCompressedWhenToldTo) {
   EXPECT_EQ(response.text(), request.text());
 }
 
+TEST_F(ServerTest, CompressedRequestsAreRefusedUnlessWanted) {
+  const auto call = [this](Compression wanted) {
+    auto server = *Create({.grpc_address = "127.0.0.1:0",
+                           .max_receive_message_bytes = std::size_t{256} << 20,
+                           .compression = wanted});
+    EXPECT_THAT(server->Start(), IsOk());
+    grpc::ClientContext context;
+    context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    EchoRequest request;
+    request.set_text(std::string(100'000, 'x'));
+    EchoResponse response;
+    return EchoService::NewStub(Plaintext(server->grpc_port()))
+        ->Unary(&context, request, &response);
+  };
+  EXPECT_THAT(call(Compression::kNone),
+              StatusIs(grpc::StatusCode::UNIMPLEMENTED));
+  EXPECT_EQ(probe_.entered, 0);
+  EXPECT_THAT(call(Compression::kGzip), IsOk());
+  EXPECT_EQ(probe_.entered, 1);
+}
+
 TEST_F(ServerTest, WhatGrpcItselfLogsGoesToTheServersLog) {
   auto server = *Create({.grpc_address = "127.0.0.1:0"});
   ASSERT_THAT(server->Start(), IsOk());

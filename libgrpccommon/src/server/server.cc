@@ -179,6 +179,11 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   }
   switch (options.compression) {
     case Compression::kNone:
+      // gRPC inflates a message before it looks at its size: a few kilobytes
+      // from anybody would be gigabytes of memory.
+      builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+      builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE,
+                                                   false);
       break;
     case Compression::kGzip:
       builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_GZIP);

@@ -205,7 +205,9 @@ struct ServerOptions {
   std::size_t max_metadata_bytes = 16 << 10;
   KeepaliveOptions keepalive;
   ConnectionOptions connection;
-  /// Of replies, unless the handler says otherwise.
+  /// Of replies, unless the handler says otherwise. With kNone compressed
+  /// requests are refused with UNIMPLEMENTED: gRPC inflates a message before it
+  /// looks at `max_receive_message_bytes`, so that others can fill the memory.
   Compression compression = Compression::kNone;
   /// Bound on the memory that gRPC's buffers use, in bytes; 0: none.
   std::size_t memory_quota_bytes = 0;
