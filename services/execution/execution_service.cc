@@ -255,11 +255,17 @@ ExecutionService::ExecuteBatchStream(grpc::CallbackServerContext* context,
   }
   const auto batch =
       std::make_shared<Batch>(writer, request->executions_size());
+  std::vector<std::function<void()>> leave;
   for (int i = 0; i < request->executions_size(); ++i) {
-    writer->WhenDone(
+    leave.push_back(
         executions_.Submit(*caller, request->executions(i),
                            std::make_shared<BatchListener>(batch, i)));
   }
+  // The last one first, so that no place that becomes free is taken by another
+  // that is to end as well.
+  writer->WhenDone([leave = std::move(leave)] {
+    for (auto one = leave.rbegin(); one != leave.rend(); ++one) (*one)();
+  });
   return writer->reactor();
 }
 

@@ -486,7 +486,10 @@ std::function<void()> Executions::Submit(
     return leave;
   }
 
-  const auto job = parts_.queue.Admit(caller.id, entry->admitted_bytes());
+  // A process judges for many.
+  const auto job = parts_.queue.Admit(
+      caller.id, entry->admitted_bytes(),
+      caller.trusted ? RunQueue::Share::kWhole : RunQueue::Share::kBounded);
   if (!job.ok()) {
     Refuse(entry, job.status());
     return leave;

@@ -34,6 +34,8 @@ struct Settings {
     const auto cores =
         std::max<std::int64_t>(std::thread::hardware_concurrency(), 1);
     queue.parallel = static_cast<int>(app.Integer("PARALLEL", cores, 1, 100));
+    queue.max_running_per_caller = static_cast<int>(app.Integer(
+        "MAX_RUNNING_PER_CALLER", std::max(queue.parallel - 1, 1), 1, 100));
     queue.max_waiting = Size(app, "MAX_WAITING", queue.max_waiting);
     queue.max_waiting_per_caller =
         Size(app, "MAX_WAITING_PER_CALLER", queue.max_waiting / 2 + 1);

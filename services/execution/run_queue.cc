@@ -29,6 +29,8 @@ constexpr double kMaxRetrySeconds = 60.0;
 absl::StatusOr<std::unique_ptr<RunQueue>> RunQueue::Create(
     const RunQueueOptions& options, const Clock& clock) {
   absl::Status valid = CheckRange("parallel", options.parallel, 1, 256);
+  valid.Update(CheckRange("max_running_per_caller",
+                          options.max_running_per_caller, 1, 256));
   valid.Update(CheckRange("max_waiting",
                           static_cast<double>(options.max_waiting), 1, 1e6));
   valid.Update(CheckRange("max_waiting_per_caller",
@@ -45,7 +47,8 @@ RunQueue::RunQueue(const RunQueueOptions& options, const Clock& clock)
     : options_(options), clock_(clock) {}
 
 absl::StatusOr<RunQueue::JobId> RunQueue::Admit(const std::string& name,
-                                                std::size_t bytes) {
+                                                std::size_t bytes,
+                                                Share share) {
   const MutexLock lock(mutex_);
   if (closed_) return absl::UnavailableError("the service stops");
   Caller& caller = callers_[name];
@@ -58,7 +61,7 @@ absl::StatusOr<RunQueue::JobId> RunQueue::Admit(const std::string& name,
   ++waiting_;
   waiting_bytes_ += bytes;
   const JobId id = ++last_id_;
-  jobs_[id] = {.caller = name, .bytes = bytes};
+  jobs_[id] = {.caller = name, .bytes = bytes, .share = share};
   return id;
 }
 
@@ -146,6 +149,8 @@ void RunQueue::Release(JobId id) {
         clock_.Now() - found->second.started_at;
     mean_run_ += kRunWeight * (ran.count() - mean_run_);
     --running_;
+    const auto running = running_of_.find(found->second.caller);
+    if (--running->second == 0) running_of_.erase(running);
     jobs_.erase(found);
   }
   Pump();
@@ -172,22 +177,32 @@ void RunQueue::Pump() {
   }
 }
 
+bool RunQueue::MayRunLocked(const std::string& name) const {
+  const JobId next = callers_.at(name).jobs.front();
+  if (jobs_.at(next).share == Share::kWhole) return true;
+  const auto running = running_of_.find(name);
+  return running == running_of_.end() ||
+         running->second < options_.max_running_per_caller;
+}
+
 std::function<void()> RunQueue::TakeNextLocked() {
-  if (turns_.empty() ||
-      running_ >= static_cast<std::size_t>(options_.parallel)) {
-    return nullptr;
-  }
-  Caller& caller = callers_[turns_.front()];
+  if (running_ >= static_cast<std::size_t>(options_.parallel)) return nullptr;
+  // One who may not run now keeps his turn.
+  auto turn = turns_.begin();
+  while (turn != turns_.end() && !MayRunLocked(*turn)) ++turn;
+  if (turn == turns_.end()) return nullptr;
+  Caller& caller = callers_[*turn];
   const JobId id = caller.jobs.front();
   caller.jobs.pop_front();
   if (caller.jobs.empty()) {
-    turns_.pop_front();
+    turns_.erase(turn);
   } else {
-    turns_.splice(turns_.end(), turns_, turns_.begin());
+    turns_.splice(turns_.end(), turns_, turn);
   }
   Job& job = jobs_[id];
   ForgetLocked(job);
   ++running_;
+  ++running_of_[job.caller];
   job.started = true;
   job.started_at = clock_.Now();
   return std::exchange(job.start, nullptr);

@@ -24,6 +24,9 @@ namespace platform::execution {
 struct RunQueueOptions {
   /// Jobs that run at the same time, in [1, 256].
   int parallel = 1;
+  /// Of one caller, in [1, 256]: with fewer than `parallel`, no caller's slow
+  /// programs hold up everybody else's.
+  int max_running_per_caller = 256;
   /// Jobs that wait, in [1, 1e6]; of one caller, in [1, max_waiting], so that
   /// nobody can fill the queue for all.
   std::size_t max_waiting = 1000;
@@ -56,9 +59,13 @@ class RunQueue {
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
+  /// Whether max_running_per_caller holds for a caller.
+  enum class Share { kBounded, kWhole };
+
   /// Reserves a place. Errors: kResourceExhausted with RetryInfo, reason
   /// QUEUE_FULL or CALLER_QUEUE_FULL; kUnavailable after Close.
-  absl::StatusOr<JobId> Admit(const std::string& caller, std::size_t bytes);
+  absl::StatusOr<JobId> Admit(const std::string& caller, std::size_t bytes,
+                              Share share = Share::kBounded);
 
   /// Calls `start` when the job's turn has come; perhaps now. Does nothing if
   /// the job was withdrawn.
@@ -74,8 +81,9 @@ class RunQueue {
   /// Admits no more. Jobs that wait stay.
   void Close();
 
-  /// How many start before a job that waits, if no others come; 0 for one that
-  /// runs. One that is not enqueued counts as if it were.
+  /// How many start before a job that waits, if no others come and nobody has
+  /// to wait for a program of his own; 0 for one that runs. One that is not
+  /// enqueued counts as if it were.
   std::size_t Position(JobId job) const;
   /// The enqueued jobs, in the order in which they would start.
   std::vector<JobId> Order() const;
@@ -87,6 +95,7 @@ class RunQueue {
   struct Job {
     std::string caller;
     std::size_t bytes = 0;
+    Share share = Share::kBounded;
     std::function<void()> start;
     bool enqueued = false;
     bool started = false;
@@ -106,6 +115,8 @@ class RunQueue {
 
   // Starts what there is room for.
   void Pump();
+  bool MayRunLocked(const std::string& name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::function<void()> TakeNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A job waits no more.
   void ForgetLocked(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -125,6 +136,8 @@ class RunQueue {
   std::size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
+  // By caller; of those with any.
+  std::unordered_map<std::string, int> running_of_ ABSL_GUARDED_BY(mutex_);
   // How long jobs run, in seconds: an exponentially weighted mean.
   double mean_run_ ABSL_GUARDED_BY(mutex_) = 1.0;
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -77,6 +77,31 @@ TEST_F(RunQueueTest, OneWithAHundredJobsDoesNotHoldUpAnother) {
   EXPECT_THAT(started_, ElementsAre("a0", "a1", "b"));
 }
 
+TEST_F(RunQueueTest, NobodyTakesEveryPlace) {
+  Make({.parallel = 3, .max_running_per_caller = 2});
+  const auto first = Add("ada", "a1");
+  Add("ada", "a2");
+  Add("ada", "a3");
+  EXPECT_THAT(started_, ElementsAre("a1", "a2"));
+  const auto other = Add("bob", "b1");
+  Add("bob", "b2");
+  EXPECT_THAT(started_, ElementsAre("a1", "a2", "b1"));
+  // Ada is first in turn, and still has two.
+  queue_->Release(other);
+  EXPECT_THAT(started_, ElementsAre("a1", "a2", "b1", "b2"));
+  queue_->Release(first);
+  EXPECT_THAT(started_, ElementsAre("a1", "a2", "b1", "b2", "a3"));
+}
+
+TEST_F(RunQueueTest, AProcessMayTakeEveryPlace) {
+  Make({.parallel = 2, .max_running_per_caller = 1});
+  for (const char* name : {"c1", "c2"}) {
+    queue_->Enqueue(*queue_->Admit("contest", 1, RunQueue::Share::kWhole),
+                    [this, name] { started_.push_back(name); });
+  }
+  EXPECT_THAT(started_, ElementsAre("c1", "c2"));
+}
+
 TEST_F(RunQueueTest, TellsWhoStartsBefore) {
   Add("ada", "runs");
   const auto a1 = Add("ada", "a1");
