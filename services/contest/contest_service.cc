@@ -11,6 +11,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/stream/writer.h"
+#include "services/common/caller.h"
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/contest/convert.h"
@@ -38,7 +39,7 @@ Caller CallerOf(const grpc::CallbackServerContext& context) {
   if (call == nullptr) return {};
   const grpccommon::Principal& principal = call->principal();
   const auto name = principal.attributes.find("username");
-  return {.id = principal.subject,
+  return {.id = common::CallerId(principal),
           .name = name != principal.attributes.end() ? name->second
                                                      : principal.subject,
           .admin = principal.HasRole("admin"),

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/details.h"
+#include "services/common/caller.h"
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/problem/convert.h"
@@ -34,7 +35,7 @@ absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context) {
                                        "say who you are: send a credential");
   }
   const grpccommon::Principal& principal = call->principal();
-  return Caller{.id = principal.subject,
+  return Caller{.id = common::CallerId(principal),
                 .admin = principal.HasRole("admin"),
                 .service = principal.HasRole("service")};
 }

@@ -9,13 +9,14 @@
 #include "absl/status/statusor.h"
 #include "grpccommon/auth/jwt.h"
 #include "grpccommon/base/clock.h"
+#include "services/common/caller.h"
 #include "services/user/key_ring.h"
 #include "services/user/user.h"
 
 namespace platform::user {
 
 struct AccessTokenOptions {
-  std::string issuer = "platform-user";
+  std::string issuer{common::kUserIssuer};
   std::string audience = "platform";
   /// In [10 s, 24 h].
   grpccommon::Clock::Duration lifetime = std::chrono::minutes(15);

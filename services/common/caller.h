@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "grpccommon/call/principal.h"
+
+namespace platform::common {
+
+/// Who signs users' tokens: the user service.
+inline constexpr std::string_view kUserIssuer = "platform-user";
+
+/// What a service knows a caller by, and calls the author of something: a
+/// user's id, which is what the user service has in `sub`. A subject is unique
+/// within its issuer only, so that of any other issuer comes with its issuer's
+/// name, "issuer|subject", and is never mistaken for a user's id.
+std::string CallerId(const grpccommon::Principal& principal);
+
+}  // namespace platform::common
