@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "google/protobuf/descriptor.h"
 #include "grpccommon/auth/authenticator.h"
 #include "grpccommon/registry/v1/registry_service.grpc.pb.h"
@@ -28,6 +27,7 @@
 #include "platform/execution/v1/execution_service.grpc.pb.h"
 #include "platform/problem/v1/problem_service.grpc.pb.h"
 #include "platform/user/v1/user_service.grpc.pb.h"
+#include "support/trusting.h"
 #include "taskservice/task_service.grpc.pb.h"
 
 namespace grpccommon::testing {
@@ -58,23 +58,6 @@ class ReadingTaskService final : public taskservice::TaskService::Service {
     }
     return grpc::Status::OK;
   }
-};
-
-// Believes "x-caller: <subject> <roles> <scopes>", lists with commas.
-class Trusting final : public Authenticator {
- public:
-  absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
-      ServerCall& call) override {
-    const std::string text(call.metadata("x-caller"));
-    if (text.empty()) return nullptr;
-    const std::vector<std::string> parts = absl::StrSplit(text, ' ');
-    auto principal = std::make_shared<Principal>();
-    principal->subject = parts[0];
-    principal->roles = absl::StrSplit(parts[1], ',');
-    principal->scopes = absl::StrSplit(parts[2], ',');
-    return principal;
-  }
-  std::string hint() const override { return "say who you are"; }
 };
 
 struct PlatformService {
@@ -126,7 +109,7 @@ class PlatformContractTest : public ::testing::TestWithParam<PlatformService> {
     options.clock = &clock;
     options.log_sink = std::make_shared<RecordingLogSink>();
     options.auth.make_authenticator = [](Scheduler&, const Logger&) {
-      return std::make_unique<Trusting>();
+      return std::make_unique<test::Trusting>();
     };
     auto server = *Server::Create(std::move(options));
     const std::shared_ptr<grpc::Service> stand_in = GetParam().add(*server);

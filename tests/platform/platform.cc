@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/platform.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,11 +25,13 @@
 #include "grpccommon/testing/status_matchers.h"
 #include "gtest/gtest.h"
 #include "http/raw_client.h"
+#include "support/free_port.h"
 
 namespace platform::test {
 namespace {
 
 using google::protobuf::util::TimeUtil;
+using grpccommon::test::FreePort;
 using grpccommon::testing::IsOk;
 using std::chrono::steady_clock;
 using namespace std::chrono_literals;
@@ -46,23 +45,6 @@ template <typename T>
 T Must(absl::StatusOr<T> value, const std::string& what) {
   if (!value.ok()) Fail(what + ": " + value.status().ToString());
   return *std::move(value);
-}
-
-// A port that nobody has now. A process that comes back must be found where it
-// was, so it cannot ask for any.
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) !=
-          0) {
-    Fail("no free port");
-  }
-  close(listener);
-  return ntohs(address.sin_port);
 }
 
 // "execution" of "execution-2".
@@ -87,6 +69,7 @@ Platform::Platform(Settings more)
   if (!created.ok()) Fail(created.ToString());
   for (const char* const name :
        {"registry", "user", "problem", "execution", "execution-2", "contest"}) {
+    // One that comes back must be found where it was: no port 0.
     processes_[name] = {.grpc_port = FreePort(), .http_port = FreePort()};
   }
 }

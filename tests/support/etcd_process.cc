@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/etcd_process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -22,28 +18,9 @@
 #include <utility>
 #include <vector>
 
+#include "support/free_port.h"
+
 namespace grpccommon::test {
-namespace {
-
-// Free just now. Somebody else may take it before etcd does; then we look for
-// another one.
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener, generic, length) != 0 ||
-      getsockname(listener, generic, &length) != 0) {
-    std::perror("bind");
-    std::abort();
-  }
-  close(listener);
-  return ntohs(address.sin_port);
-}
-
-}  // namespace
 
 bool EtcdProcess::Available() {
   return std::string(ETCD_PROGRAM).starts_with('/');

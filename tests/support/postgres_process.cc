@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/postgres_process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,28 +20,12 @@
 #include <thread>
 #include <vector>
 
+#include "support/free_port.h"
+
 namespace grpccommon::test {
 namespace {
 
 using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
-
-// Free just now. Somebody else may take it before PostgreSQL does; then we look
-// for another one.
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener, generic, length) != 0 ||
-      getsockname(listener, generic, &length) != 0) {
-    std::perror("bind");
-    std::abort();
-  }
-  close(listener);
-  return ntohs(address.sin_port);
-}
 
 // The user it runs as if we are root.
 const passwd* Servant() {

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "google/protobuf/descriptor.h"
 #include "grpccommon/auth/authenticator.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/testing/test_server.h"
+#include "support/trusting.h"
 #include "testing/contracts.grpc.pb.h"
 
 namespace grpccommon::testing {
@@ -82,23 +82,6 @@ class Handler final : public ContractService::Service {
   }
 };
 
-// Believes "x-caller: <subject> <roles> <scopes>", lists with commas.
-class Trusting final : public Authenticator {
- public:
-  absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
-      ServerCall& call) override {
-    const std::string text(call.metadata("x-caller"));
-    if (text.empty()) return nullptr;
-    const std::vector<std::string> parts = absl::StrSplit(text, ' ');
-    auto principal = std::make_shared<Principal>();
-    principal->subject = parts[0];
-    principal->roles = absl::StrSplit(parts[1], ',');
-    principal->scopes = absl::StrSplit(parts[2], ',');
-    return principal;
-  }
-  std::string hint() const override { return "say who you are"; }
-};
-
 class ContractCheckTest : public ::testing::Test {
  protected:
   // The results on a server with the whole chain, or with what `change` leaves
@@ -109,7 +92,7 @@ class ContractCheckTest : public ::testing::Test {
     options.grpc_address = "127.0.0.1:0";
     options.clock = &clock_;
     options.auth.make_authenticator = [](Scheduler&, const Logger&) {
-      return std::make_unique<Trusting>();
+      return std::make_unique<test::Trusting>();
     };
     if (change) change(options);
     server_ = *TestServer<ContractService>::Start(
