@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What buf says about the protos:
-#   buf.sh lint       whether they keep to the STANDARD rules
+#   buf.sh lint       whether they keep to the STANDARD rules, those that
+#                     examples/new_service gives away included
 #   buf.sh breaking   whether they break those of main; on main itself, those of
 #                     the commit before
 # Exits with 77, "skipped", where there is no buf (`./dev setup` gets it), or no
@@ -15,7 +16,7 @@ if [ ! -x "$buf" ]; then
   exit 77
 fi
 
-lint() { (cd proto && "$buf" lint); }
+lint() { "$buf" lint; }
 
 breaking() {
   local base
