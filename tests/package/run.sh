@@ -60,6 +60,18 @@ case $check in
     outside_project "-DCMAKE_PREFIX_PATH=$prefix"
     ;;
 
+  vcpkg)
+    # What the port in cmake/ports makes, in the layout that vcpkg gives it.
+    features=
+    if grep -qx 'GRPCCOMMON_TESTING:BOOL=ON' "$build/CMakeCache.txt"; then
+      features=testing
+    fi
+    package=$work/vcpkg_packages
+    cmake "-DBUILD=$build" "-DCURRENT_PACKAGES_DIR=$package" \
+      "-DFEATURES=$features" -P "$here/vcpkg.cmake"
+    outside_project "-DCMAKE_PREFIX_PATH=$package"
+    ;;
+
   add_subdirectory)
     launcher=$(command -v ccache || true)
     outside_project "-DGRPCCOMMON_SOURCE_DIR=$root" \

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks of the tree find what they are there to find."""
 
+import json
 import pathlib
 import sys
 import tempfile
@@ -12,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import check_docs  # noqa: E402
 import check_layers  # noqa: E402
+import check_port  # noqa: E402
 import check_thin  # noqa: E402
 
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
@@ -217,6 +219,81 @@ class ThinTest(TreeTest):
         self.write("services/tool/main.cc", SPDX + "std::cerr << 1;\n")
         self.assertEqual(list(check_thin.measure(self.root)), ["shop"])
         self.assertEqual(self.findings(), "")
+
+
+class PortTest(TreeTest):
+    """The tree's own manifests, each with one thing made wrong."""
+
+    def setUp(self):
+        super().setUp()
+        tree = pathlib.Path(__file__).resolve().parents[2]
+        for name in (*check_port.MANIFESTS, check_port.PORTFILE,
+                     "CMakeLists.txt", "cmake/GrpccommonDependencies.cmake"):
+            self.write(name, (tree / name).read_text())
+
+    def findings(self):
+        return "\n".join(check_port.findings(self.root))
+
+    def change(self, name, change):
+        manifest = json.loads((self.root / name).read_text())
+        change(manifest)
+        self.write(name, json.dumps(manifest))
+
+    def replace(self, name, old, new):
+        text = (self.root / name).read_text()
+        self.assertIn(old, text)
+        self.write(name, text.replace(old, new))
+
+    def test_they_are_right(self):
+        self.assertEqual(self.findings(), "")
+
+    def test_a_version_that_was_forgotten_is_found(self):
+        self.replace("CMakeLists.txt", "VERSION 0.1.0", "VERSION 0.2.0")
+        for name in check_port.MANIFESTS:
+            self.assertIn(f"{name}: version-semver is 0.1.0", self.findings())
+
+    def test_a_package_without_its_port_is_found(self):
+        for name in check_port.MANIFESTS:
+            self.change(name, lambda m: m["dependencies"].remove("c-ares"))
+            self.assertIn(f"{name}: the build finds c-ares", self.findings())
+        self.change("vcpkg.json", lambda m: m["features"].pop("tests"))
+        self.assertIn("feature 'tests' lacks 'benchmark'", self.findings())
+
+    def test_a_package_that_nobody_knows_is_found(self):
+        self.replace("cmake/GrpccommonDependencies.cmake", "Boost re2",
+                     "Boost Qt6 re2")
+        self.assertIn("no port is known for the package Qt6", self.findings())
+
+    def test_a_generator_that_is_not_asked_for_is_found(self):
+        port = check_port.MANIFESTS[1]
+        self.replace(port, ', "features": ["codegen"]', "")
+        self.assertIn(f"{port}: lacks gRPC's plugin", self.findings())
+        self.assertIn("depends on other ports", self.findings())
+        self.replace(port, '{"name": "protobuf", "host": true},', "")
+        self.assertIn(f"{port}: lacks protoc", self.findings())
+
+    def test_what_the_reference_does_not_have_is_found(self):
+        def change(manifest):
+            manifest["licence"] = "Apache-2.0"
+            manifest["dependencies"] += [{"name": "zlib", "version": "1"}, "A_b"]
+            manifest["features"]["testing"]["default"] = True
+        self.change("vcpkg.json", change)
+        for text in ("unknown field 'licence'", "'A_b' is no name of a port",
+                     "'zlib' has an unknown field 'version'",
+                     "feature 'testing' has an unknown field 'default'"):
+            self.assertIn(text, self.findings())
+
+    def test_an_option_that_is_gone_is_found(self):
+        self.replace("CMakeLists.txt", "option(GRPCCOMMON_TESTING",
+                     "option(GRPCCOMMON_FAKES")
+        self.replace(check_port.PORTFILE, "GRPCCOMMON_PROBE", "GRPCCOMMON_PROBES")
+        for option in ("GRPCCOMMON_TESTING", "GRPCCOMMON_PROBES"):
+            self.assertIn(f"the project has no option {option}",
+                          self.findings())
+
+    def test_a_feature_that_does_nothing_is_found(self):
+        self.replace(check_port.PORTFILE, "testing GRPCCOMMON_TESTING", "")
+        self.assertIn("feature 'testing' sets no option", self.findings())
 
 
 if __name__ == "__main__":
