@@ -55,10 +55,13 @@ absl::Status ReadAccess(const v1::Access& access, AccessRule& rule) {
 
 absl::Status ReadRateLimit(const v1::RateLimit& limit, RateLimitRule& rule) {
   rule.rate = limit.rate();
-  rule.burst = limit.burst() != 0 ? limit.burst()
-                                  : std::max<std::int64_t>(
-                                        1, static_cast<std::int64_t>(std::clamp(
-                                               limit.rate(), 1.0, 1e6)));
+  absl::Status valid = CheckRange("rate_limit.rate", rule.rate, 0.001, 1e6);
+  // A rate out of range, or none at all (NaN), need not fit an integer.
+  if (!valid.ok()) return valid;
+  rule.burst =
+      limit.burst() != 0
+          ? limit.burst()
+          : std::max<std::int64_t>(1, static_cast<std::int64_t>(rule.rate));
   switch (limit.key()) {
     case v1::RateLimit::KEY_PEER:
       rule.key = RateLimitKey::kPeer;
@@ -69,10 +72,8 @@ absl::Status ReadRateLimit(const v1::RateLimit& limit, RateLimitRule& rule) {
     default:
       rule.key = RateLimitKey::kPrincipal;
   }
-  absl::Status valid = CheckRange("rate_limit.rate", rule.rate, 0.001, 1e6);
-  valid.Update(
-      CheckRange("rate_limit.burst", static_cast<double>(rule.burst), 1, 1e6));
-  return valid;
+  return CheckRange("rate_limit.burst", static_cast<double>(rule.burst), 1,
+                    1e6);
 }
 
 absl::Status ReadRetry(const v1::RetryPolicy& retry, RetryRule& rule) {
