@@ -41,6 +41,16 @@ TEST(JsonReaderTest, RefusesWhatIsNotExactlyOneValue) {
   }
 }
 
+TEST(JsonReaderTest, ReadsBeyondAZeroByte) {
+  for (const std::string_view text :
+       {std::string_view("1\0", 2), std::string_view("{}\0{}", 5),
+        std::string_view("[\0]", 3), std::string_view("\"\0\"", 3)}) {
+    EXPECT_THAT(Parse(text), IsRefused("not JSON at byte"));
+  }
+  EXPECT_THAT(Parse("\"\\u0000\""),
+              IsOkAndHolds(nlohmann::json(std::string(1, '\0'))));
+}
+
 TEST(JsonReaderTest, QuotesNoValueInItsErrors) {
   const auto parsed = Parse(R"({"password": hunter2})");
   EXPECT_THAT(parsed.status(), Not(MessageIs(HasSubstr("hunter2"))));

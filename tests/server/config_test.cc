@@ -52,6 +52,32 @@ TEST(ConfigTest, NamesAnUnknownMemberAtAnyDepth) {
               MessageIs(HasSubstr("unknown option GRPCCOMMON_TLS__CERT")));
 }
 
+TEST(ConfigTest, RefusesWhatIsNestedDeeperThanAnyOption) {
+  const auto nested = [](std::size_t depth) {
+    return std::string(depth, '[') + std::string(depth, ']');
+  };
+  const auto refused = AllOf(StatusIs(kInvalid),
+                             MessageIs(HasSubstr("is nested deeper than 64")));
+  EXPECT_THAT(
+      ApplyJson({}, R"({"auth": {"issuers": )" + nested(100'000) + "}}"),
+      refused);
+  EXPECT_THAT(
+      ApplyEnvironment({}, {{"GRPCCOMMON_AUTH__ISSUERS", nested(100'000)}}),
+      refused);
+  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(63) + "}"), IsOk());
+  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(65) + "}"), refused);
+  // In the midst of what is left out, too, the rest is read.
+  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(65) +
+                                R"(, "name": "a", "name": 1})"),
+              refused);
+}
+
+TEST(ConfigTest, ReadsBeyondAZeroByte) {
+  const std::string two("{}\0{\"name\": \"a\"}", 16);
+  EXPECT_THAT(ApplyJson({}, two),
+              AllOf(StatusIs(kInvalid), MessageIs(HasSubstr("zero byte"))));
+}
+
 TEST(ConfigTest, NamesAValueOfTheWrongKind) {
   const auto refused = [](const std::string& json, const std::string& text) {
     EXPECT_THAT(ApplyJson({}, json),

@@ -74,6 +74,11 @@ bool JsonReader::Read(std::string_view text) {
   containers_.clear();
   names_.clear();
   error_.clear();
+  // For the parser underneath, what follows a zero byte is not there.
+  if (const std::size_t zero = text.find('\0');
+      zero != std::string_view::npos) {
+    return Fail(absl::StrCat("not JSON at byte ", zero + 1));
+  }
   return nlohmann::json::sax_parse(
       text.begin(), text.end(),
       static_cast<nlohmann::json_sax<nlohmann::json>*>(this));

@@ -153,13 +153,23 @@ std::string_view Read(const json& value, Compression& field) {
   return "";
 }
 
+// No option lies deeper by far, and copying a value takes a part of the stack
+// for each step.
+constexpr int kMaxDepth = 64;
+
 // Errors begin with a verb.
 absl::StatusOr<json> ParseJson(std::string_view text) {
+  // nlohmann would take what stands before it for the whole.
+  if (text.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("is not JSON: it has a zero byte");
+  }
   // nlohmann would keep the last of two members with one name.
   std::vector<std::set<std::string>> seen;
   std::string twice;
+  bool too_deep = false;
   const json::parser_callback_t watch =
-      [&](int /*depth*/, json::parse_event_t event, json& parsed) {
+      [&](int depth, json::parse_event_t event, json& parsed) {
+        too_deep |= depth > kMaxDepth;
         if (event == json::parse_event_t::object_start) {
           seen.emplace_back();
         } else if (event == json::parse_event_t::object_end) {
@@ -168,14 +178,19 @@ absl::StatusOr<json> ParseJson(std::string_view text) {
           const std::string name = parsed.get<std::string>();
           if (!seen.back().insert(name).second) twice = name;
         }
-        return true;
+        // What is too deep is left out.
+        return depth <= kMaxDepth;
       };
   try {
     json parsed = json::parse(text, watch);
-    if (twice.empty()) return parsed;
+    if (twice.empty() && !too_deep) return parsed;
   } catch (const json::exception& error) {
     return absl::InvalidArgumentError(
         absl::StrCat("is not JSON: ", error.what()));
+  }
+  if (too_deep) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("is nested deeper than ", kMaxDepth));
   }
   return absl::InvalidArgumentError(absl::StrCat("has \"", twice, "\" twice"));
 }
