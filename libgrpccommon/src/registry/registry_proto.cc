@@ -35,8 +35,11 @@ google::protobuf::Duration ToProto(std::chrono::nanoseconds duration) {
 }
 
 std::chrono::nanoseconds FromProto(const google::protobuf::Duration& proto) {
+  // Who sent it may have written any number of nanoseconds, which make up to
+  // three seconds.
   constexpr auto kLongest = std::chrono::duration_cast<std::chrono::seconds>(
-      std::chrono::nanoseconds::max());
+                                std::chrono::nanoseconds::max()) -
+                            std::chrono::seconds(3);
   const std::chrono::seconds seconds(proto.seconds());
   if (seconds >= kLongest) return std::chrono::nanoseconds::max();
   if (seconds <= -kLongest) return std::chrono::nanoseconds::min();
