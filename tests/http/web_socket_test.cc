@@ -378,6 +378,24 @@ TEST_F(WebSocketTest, ClosesInOrderFromTheServersSide) {
   EXPECT_TRUE(client.WaitForEnd());
 }
 
+TEST_F(WebSocketTest, AfterItsOwnCloseItHearsTheClientsAndDeliversNothing) {
+  Start();
+  RawClient client(port());
+  const Socket socket = Open(client);
+  // Behind the ping, so that it waits for a Receive when the pong is here.
+  client.Send(Frame(kPing, "") + Frame(kText, "unread"));
+  EXPECT_EQ(ReadMessage(client).opcode, kPong);
+  socket->Close(1000, "");
+  EXPECT_EQ(ReadMessage(client).close_code(), 1000);
+  auto message = Receive(*socket);
+  client.Send(Frame(kText, "la", /*final=*/false) + Frame(kContinue, "te") +
+              CloseFrame(1000, "bye"));
+  const absl::Status status = message.get().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1000 bye"));
+  EXPECT_TRUE(client.WaitForEnd());
+}
+
 TEST_F(WebSocketTest, NeverSendsACloseCodeThatMayNotBeSent) {
   Start();
   for (const int code : {0, 999, 1004, 1005, 1006, 1015, 2999, 5000}) {
@@ -510,6 +528,17 @@ TEST_F(WebSocketTest, RefusesAKeyThatIsNone) {
   EXPECT_FALSE(accepted_.get_future().get().ok());
 }
 
+TEST_F(WebSocketTest, RefusesASubprotocolThatWouldForgeAHeader) {
+  Start({}, {.subprotocol = "chat\r\nset-cookie: a=b"});
+  RawClient client(port());
+  client.Send(kUpgrade);
+  RawResponse response = client.ReadResponse();
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(response.headers.count("set-cookie"), 0u);
+  EXPECT_EQ(accepted_.get_future().get().status().code(),
+            absl::StatusCode::kInternal);
+}
+
 TEST_F(WebSocketTest, RefusesFramesBeforeTheHandshakeIsAnswered) {
   Start();
   RawClient client(port());
@@ -530,6 +559,29 @@ TEST_F(WebSocketTest, ADrainSaysGoodbye) {
   EXPECT_TRUE(client.WaitForEnd());
   client.Close();
   EXPECT_FALSE(message.get().ok());
+  shutdown.join();
+}
+
+TEST_F(WebSocketTest, ADrainRefusesAnUpgradeThatStillWaits) {
+  Start();
+  RawClient idle(port());
+  idle.Send("GET /hello HTTP/1.1\r\nhost: t\r\n\r\n");
+  EXPECT_EQ(idle.ReadResponse().status, 200);
+  RawClient client(port());
+  std::string upgrade(kUpgrade);
+  upgrade.replace(upgrade.find("/ws"), 3, "/hold");
+  client.Send(upgrade);
+  const auto held = held_.get_future().get();
+  std::thread shutdown([&] { server_->Shutdown(SteadyClock().Now() + 60s); });
+  EXPECT_TRUE(idle.WaitForEnd());  // the drain has begun
+  std::promise<absl::Status> accepted;
+  held->Accept({}, [&](absl::StatusOr<Socket> socket) {
+    accepted.set_value(socket.status());
+  });
+  EXPECT_EQ(accepted.get_future().get().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(client.ReadResponse().status, 503);
+  EXPECT_TRUE(client.WaitForEnd());
+  client.Close();
   shutdown.join();
 }
 
