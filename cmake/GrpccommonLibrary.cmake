@@ -83,7 +83,8 @@ function(grpccommon_library)
       target_link_options(grpccommon PRIVATE -Wl,-Bsymbolic-functions)
     endif()
     if(PROJECT_IS_TOP_LEVEL AND GRPCCOMMON_MOLD)
-      target_link_options(grpccommon PRIVATE -fuse-ld=mold)
+      target_link_options(grpccommon PRIVATE -fuse-ld=mold
+        -Wl,-z,keep-text-section-prefix)  # as other linkers do by themselves
     endif()
   endif()
 

@@ -147,8 +147,9 @@ std::string_view AccessLog::Cut(std::string_view text) const {
   return TruncateUtf8(text, options_.max_field_bytes);
 }
 
-void AccessLog::AddIdentity(const ServerCall& call, const MethodState& method,
-                            internal::LineFields& fields) const {
+[[gnu::hot]] void AccessLog::AddIdentity(const ServerCall& call,
+                                         const MethodState& method,
+                                         internal::LineFields& fields) const {
   fields.Text<"request_id">(Cut(call.request_id()));
   if (call.trace().valid()) {
     fields.Hex<"trace_id">(call.trace().trace_id)
@@ -222,9 +223,11 @@ const AccessLogRule& AccessLog::RuleFor(const ServerCall& call,
                                       : options_.client_error;
 }
 
-void AccessLog::AddOutcome(const ServerCall& call, const MethodState& method,
-                           const grpc::Status& status, Clock::Duration duration,
-                           bool slow, internal::LineFields& fields) const {
+[[gnu::hot]] void AccessLog::AddOutcome(const ServerCall& call,
+                                        const MethodState& method,
+                                        const grpc::Status& status,
+                                        Clock::Duration duration, bool slow,
+                                        internal::LineFields& fields) const {
   AddIdentity(call, method, fields);
   fields.Word<"grpc.kind">(CallKindName(method.method.kind))
       .Word<"grpc.code">(CodeName(status.error_code()))
@@ -256,7 +259,7 @@ void AccessLog::AddOutcome(const ServerCall& call, const MethodState& method,
   if (slow) fields.Rendered(",\"slow\":true");
 }
 
-void AccessLog::OnFinish(ServerCall& call, grpc::Status& status) {
+[[gnu::hot]] void AccessLog::OnFinish(ServerCall& call, grpc::Status& status) {
   const Method& method = call.method();
   const Clock::Duration duration = call.duration();
   const bool slow = method.kind == CallKind::kUnary &&

@@ -7,7 +7,7 @@
 
 namespace grpccommon::internal {
 
-CallEnd CallEndOf(grpc::StatusCode code) {
+[[gnu::hot]] CallEnd CallEndOf(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::OK:
       return CallEnd::kOk;

@@ -100,7 +100,7 @@ CallerSet CallersOf(const AccessRule& rule) {
 
 }  // namespace
 
-bool CallerSet::Contains(const Principal& principal) const {
+[[gnu::hot]] bool CallerSet::Contains(const Principal& principal) const {
   if (anyone) return true;
   if (principal.anonymous()) return false;
   if (!issuer.empty() && principal.issuer != issuer) return false;
@@ -139,7 +139,8 @@ MethodAccess::MethodAccess(std::vector<CallerSet> allowed,
   if (requirement_.empty()) requirement_ = "is not open to this caller";
 }
 
-AccessDecision MethodAccess::Decide(const Principal& principal) const {
+[[gnu::hot]] AccessDecision MethodAccess::Decide(
+    const Principal& principal) const {
   const auto contains = [&](const CallerSet& callers) {
     return callers.Contains(principal);
   };

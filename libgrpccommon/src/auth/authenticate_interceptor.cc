@@ -20,7 +20,7 @@ absl::StatusOr<Hooks> AuthenticateInterceptor::Register(
   return Hooks{.start = true, .finish = false};
 }
 
-absl::Status AuthenticateInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status AuthenticateInterceptor::OnStart(ServerCall& call) {
   absl::StatusOr<std::shared_ptr<const Principal>> principal =
       authenticator_->Authenticate(call);
   if (principal.ok()) {

@@ -54,7 +54,8 @@ class JwtAuthenticator : public Authenticator {
     }
   }
 
-  absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
+  [[gnu::hot]] absl::StatusOr<PrincipalPtr> Authenticate(
+      ServerCall& call) override {
     const std::optional<std::string_view> token =
         BearerToken(call.metadata(metadata::kAuthorization));
     if (!token.has_value()) return PrincipalPtr();

@@ -148,7 +148,7 @@ absl::StatusOr<Hooks> AuthorizeInterceptor::Register(const Method& method) {
   return Hooks{.start = !open, .finish = false};
 }
 
-absl::Status AuthorizeInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status AuthorizeInterceptor::OnStart(ServerCall& call) {
   const Method& method = call.method();
   const std::shared_ptr<const Table> table = impl_->table.Get();
   const MethodAccess* access = nullptr;

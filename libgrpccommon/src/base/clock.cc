@@ -6,8 +6,12 @@ namespace {
 
 class MachineClock : public Clock {
  public:
-  TimePoint Now() const override { return std::chrono::steady_clock::now(); }
-  WallTime WallNow() const override { return std::chrono::system_clock::now(); }
+  [[gnu::hot]] TimePoint Now() const override {
+    return std::chrono::steady_clock::now();
+  }
+  [[gnu::hot]] WallTime WallNow() const override {
+    return std::chrono::system_clock::now();
+  }
 };
 
 }  // namespace

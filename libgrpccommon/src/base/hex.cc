@@ -27,7 +27,7 @@ void WriteFour(const std::uint8_t* bytes, char* out) {
 
 }  // namespace
 
-void WriteHex(std::span<const std::uint8_t> bytes, char* out) {
+[[gnu::hot]] void WriteHex(std::span<const std::uint8_t> bytes, char* out) {
   for (; bytes.size() >= 4; bytes = bytes.subspan(4)) {
     WriteFour(bytes.data(), out);
     out += 8;

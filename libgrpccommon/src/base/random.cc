@@ -53,7 +53,7 @@ void SeedAgainInChildren() {
 
 }  // namespace
 
-std::uint64_t RandomBits() {
+[[gnu::hot]] std::uint64_t RandomBits() {
   if (!generator.seeded) [[unlikely]] {
     SeedAgainInChildren();
     generator.Seed();

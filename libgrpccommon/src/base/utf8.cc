@@ -22,7 +22,7 @@ bool IsContinuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 
 }  // namespace
 
-std::size_t Utf8CharacterSize(std::string_view text) {
+[[gnu::hot]] std::size_t Utf8CharacterSize(std::string_view text) {
   const auto byte = [text](std::size_t i) {
     return static_cast<unsigned char>(text[i]);
   };
@@ -80,7 +80,8 @@ std::string RepairUtf8(std::string_view text) {
   return repaired;
 }
 
-std::string_view TruncateUtf8(std::string_view text, std::size_t max_bytes) {
+[[gnu::hot]] std::string_view TruncateUtf8(std::string_view text,
+                                           std::size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   // A character that straddles the end began at most three bytes before it.
   for (std::size_t back = 1; back <= 3 && back <= max_bytes; ++back) {

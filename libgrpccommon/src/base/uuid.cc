@@ -22,7 +22,7 @@ bool IsHyphenPlace(std::size_t index) {
 
 }  // namespace
 
-void WriteUuidV7(Clock::WallTime now, char* out) {
+[[gnu::hot]] void WriteUuidV7(Clock::WallTime now, char* out) {
   const auto milliseconds = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(
           now.time_since_epoch())

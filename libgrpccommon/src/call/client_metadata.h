@@ -20,7 +20,8 @@ const grpc_metadata_array& ClientMetadataOf(grpc::ServerContextBase& context);
 /// until it returns false. Nothing is copied: the views live as long as the
 /// call.
 template <typename Visit>
-void VisitClientMetadata(grpc::ServerContextBase& context, Visit visit) {
+[[gnu::hot]] void VisitClientMetadata(grpc::ServerContextBase& context,
+                                      Visit visit) {
   // In unit tests there is no gRPC call, and the multimap is all there is.
   if (context.c_call() == nullptr) {
     for (const auto& [key, value] : context.client_metadata()) {

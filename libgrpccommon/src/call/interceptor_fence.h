@@ -17,8 +17,9 @@ absl::Status InterceptorThrew(const Logger& log, std::string_view interceptor,
 /// Calls into an interceptor, of the server or the client, for `call`; what it
 /// throws becomes INTERNAL, and its text goes to the log alone.
 template <typename Call, typename Interceptor, typename Function>
-absl::Status Fenced(const Call& call, const Interceptor& interceptor,
-                    Function function) {
+[[gnu::hot]] absl::Status Fenced(const Call& call,
+                                 const Interceptor& interceptor,
+                                 Function function) {
   try {
     return function();
   } catch (const std::exception& error) {

@@ -3,7 +3,7 @@
 
 namespace grpccommon {
 
-std::string_view CallKindName(CallKind kind) {
+[[gnu::hot]] std::string_view CallKindName(CallKind kind) {
   switch (kind) {
     case CallKind::kUnary:
       return "unary";

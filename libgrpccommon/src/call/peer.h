@@ -8,7 +8,7 @@ namespace grpccommon::internal {
 
 /// Undoes, in place, what some versions of gRPC do to the brackets of an IPv6
 /// peer: they percent-encode them, and the percent sign of a zone.
-inline void DecodePeer(char* peer) {
+[[gnu::hot]] inline void DecodePeer(char* peer) {
   char* to = std::strchr(peer, '%');
   if (to == nullptr) return;
   const char* from = to;

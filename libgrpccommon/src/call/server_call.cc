@@ -63,7 +63,7 @@ class CallTable {
   std::array<Shard, 32> shards_;
 };
 
-CallTable& Table() {
+[[gnu::hot]] CallTable& Table() {
   static CallTable* const table = new CallTable();
   return *table;
 }
@@ -82,7 +82,7 @@ bool IsRequestId(std::string_view text) {
   return true;
 }
 
-const std::shared_ptr<const Principal>& Anonymous() {
+[[gnu::hot]] const std::shared_ptr<const Principal>& Anonymous() {
   static const auto* const anonymous =
       new std::shared_ptr<const Principal>(std::make_shared<Principal>());
   return *anonymous;
@@ -90,7 +90,8 @@ const std::shared_ptr<const Principal>& Anonymous() {
 
 }  // namespace
 
-ServerCall* ServerCall::Of(const grpc::ServerContextBase& context) {
+[[gnu::hot]] ServerCall* ServerCall::Of(
+    const grpc::ServerContextBase& context) {
   const auto* call =
       reinterpret_cast<const ServerCall*>(context.census_context());
   if (call != nullptr && call->tag_ == &kTag) {
@@ -99,9 +100,11 @@ ServerCall* ServerCall::Of(const grpc::ServerContextBase& context) {
   return Table().Find(&context);
 }
 
-ServerCall::~ServerCall() { gpr_free(peer_.load(std::memory_order_acquire)); }
+[[gnu::hot]] ServerCall::~ServerCall() {
+  gpr_free(peer_.load(std::memory_order_acquire));
+}
 
-std::string_view ServerCall::peer() const {
+[[gnu::hot]] std::string_view ServerCall::peer() const {
   char* known = peer_.load(std::memory_order_acquire);
   if (known == nullptr) {
     grpc_call* const core_call = context_->c_call();
@@ -132,7 +135,7 @@ std::string_view ServerCall::peer_address() const {
   return address;
 }
 
-std::string_view ServerCall::metadata(std::string_view key) const {
+[[gnu::hot]] std::string_view ServerCall::metadata(std::string_view key) const {
   std::string_view found;
   internal::VisitClientMetadata(
       *context_, [&](std::string_view name, std::string_view value) {
@@ -153,11 +156,12 @@ void ServerCall::VisitMetadata(
       });
 }
 
-void ServerCall::set_principal(std::shared_ptr<const Principal> principal) {
+[[gnu::hot]] void ServerCall::set_principal(
+    std::shared_ptr<const Principal> principal) {
   principal_ = principal != nullptr ? std::move(principal) : Anonymous();
 }
 
-Clock::Duration ServerCall::duration() const {
+[[gnu::hot]] Clock::Duration ServerCall::duration() const {
   const Clock::TimePoint end = ended_at_.load(std::memory_order_relaxed);
   return (end != Clock::TimePoint() ? end : clock_->Now()) - started_at_;
 }
@@ -191,8 +195,9 @@ std::shared_ptr<const grpc::AuthContext> ServerCall::auth_context() const {
 
 namespace internal {
 
-void ServerCallDriver::Bind(ServerCall& call, grpc::ServerContextBase& context,
-                            void* owner) {
+[[gnu::hot]] void ServerCallDriver::Bind(ServerCall& call,
+                                         grpc::ServerContextBase& context,
+                                         void* owner) {
   call.context_ = &context;
   call.owner_ = owner;
   call.tag_ = &kTag;
@@ -205,14 +210,14 @@ void ServerCallDriver::Bind(ServerCall& call, grpc::ServerContextBase& context,
   }
 }
 
-void ServerCallDriver::Unbind(ServerCall& call) {
+[[gnu::hot]] void ServerCallDriver::Unbind(ServerCall& call) {
   if (call.context_ != nullptr) Table().Erase(call.context_);
 }
 
-void ServerCallDriver::Start(ServerCall& call, const Method& method,
-                             std::string_view path,
-                             const google::protobuf::Message* request,
-                             const Clock& clock, const Logger& logger) {
+[[gnu::hot]] void ServerCallDriver::Start(
+    ServerCall& call, const Method& method, std::string_view path,
+    const google::protobuf::Message* request, const Clock& clock,
+    const Logger& logger) {
   call.method_ = &method;
   call.path_ = path;
   call.request_ = request;

@@ -75,7 +75,7 @@ absl::StatusOr<Hooks> ConcurrencyInterceptor::Register(const Method& method) {
   return Hooks{.start = limited, .finish = limited};
 }
 
-absl::Status ConcurrencyInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status ConcurrencyInterceptor::OnStart(ServerCall& call) {
   const PerMethod& mine = methods_[call.method().index];
   if (mine.server != nullptr &&
       !mine.server->TryEnter(call.method().policy.priority)) {
@@ -96,7 +96,8 @@ absl::Status ConcurrencyInterceptor::Refuse(ServerCall& call,
   return WithRetryDelay(full, delay);
 }
 
-void ConcurrencyInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
+[[gnu::hot]] void ConcurrencyInterceptor::OnFinish(ServerCall& call,
+                                                   grpc::Status& status) {
   // What it refused itself never took a place; every other call holds one.
   if (call.refused_by() == this) return;
   const PerMethod& mine = methods_[call.method().index];

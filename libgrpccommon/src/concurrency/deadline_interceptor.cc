@@ -43,7 +43,7 @@ absl::StatusOr<Hooks> DeadlineInterceptor::Register(const Method& method) {
   return Hooks{.start = true, .finish = judged};
 }
 
-absl::Status DeadlineInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status DeadlineInterceptor::OnStart(ServerCall& call) {
   const std::optional<Clock::TimePoint> deadline = call.deadline();
   if (!deadline.has_value()) return absl::OkStatus();
   const Clock::TimePoint now = call.clock().Now();
@@ -65,7 +65,8 @@ absl::Status DeadlineInterceptor::OnStart(ServerCall& call) {
                               Milliseconds(left), " left"));
 }
 
-void DeadlineInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
+[[gnu::hot]] void DeadlineInterceptor::OnFinish(ServerCall& call,
+                                                grpc::Status& status) {
   if (!status.ok() || call.refused_by() != nullptr) return;
   const Clock::Duration duration = call.duration();
   methods_[call.method().index]->Record(duration - call.admission_time(),

@@ -21,8 +21,8 @@ bool LatencyEstimate::Stale(Clock::TimePoint now) const {
          options_.max_age.count();
 }
 
-void LatencyEstimate::Record(std::chrono::nanoseconds latency,
-                             Clock::TimePoint now) {
+[[gnu::hot]] void LatencyEstimate::Record(std::chrono::nanoseconds latency,
+                                          Clock::TimePoint now) {
   const auto sample =
       static_cast<double>(std::max<std::int64_t>(latency.count(), 1));
   const int samples = Stale(now) ? 0 : samples_.load(std::memory_order_relaxed);
@@ -39,7 +39,7 @@ void LatencyEstimate::Record(std::chrono::nanoseconds latency,
   last_ns_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-std::optional<std::chrono::nanoseconds> LatencyEstimate::Get(
+[[gnu::hot]] std::optional<std::chrono::nanoseconds> LatencyEstimate::Get(
     Clock::TimePoint now) const {
   if (samples_.load(std::memory_order_relaxed) < options_.min_samples ||
       Stale(now)) {

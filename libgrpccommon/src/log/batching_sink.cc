@@ -56,7 +56,7 @@ BatchingSink::~BatchingSink() {
   writer_.join();
 }
 
-void BatchingSink::Write(std::string_view line) {
+[[gnu::hot]] void BatchingSink::Write(std::string_view line) {
   Shard& shard = shards_[ThreadSlot() % kShards];
   bool appended = false;
   try {
@@ -66,7 +66,7 @@ void BatchingSink::Write(std::string_view line) {
   if (!appended) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool BatchingSink::Append(Shard& shard, std::string_view line) {
+[[gnu::hot]] bool BatchingSink::Append(Shard& shard, std::string_view line) {
   bool early;
   {
     const MutexLock lock(shard.mutex);
@@ -179,7 +179,7 @@ bool BatchingSink::AnythingWaits() {
   });
 }
 
-void BatchingSink::WriteBatch(std::string_view lines) {
+[[gnu::hot]] void BatchingSink::WriteBatch(std::string_view lines) {
   const std::size_t piece_bytes = transport_->piece_bytes();
   while (!lines.empty()) {
     std::size_t size = lines.size();

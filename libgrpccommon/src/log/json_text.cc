@@ -141,7 +141,8 @@ inline bool WriteEnd(const char* begin, const char* end, std::size_t count,
 
 }  // namespace
 
-std::size_t WriteJsonText(std::string_view text, std::size_t end, char*& out) {
+[[gnu::hot]] std::size_t WriteJsonText(std::string_view text, std::size_t end,
+                                       char*& out) {
   const char* const data = text.data();
   std::size_t at = 0;
   while (at < end) {

@@ -72,7 +72,7 @@ void WriteTime(Clock::WallTime time, char* out) {
 
 }  // namespace
 
-LogLine::LogLine() { own_[0] = '{'; }
+[[gnu::hot]] LogLine::LogLine() { own_[0] = '{'; }
 
 void LogLine::Grow(std::size_t bytes) {
   const std::size_t capacity = std::max(capacity_ * 2, size_ + bytes);
@@ -87,7 +87,8 @@ void LogLine::AppendRaw(std::string_view text) {
   EndAt(std::copy(text.begin(), text.end(), Reserve(text.size())));
 }
 
-char* LogLine::BeginField(std::string_view name, std::size_t value_bytes) {
+[[gnu::hot]] char* LogLine::BeginField(std::string_view name,
+                                       std::size_t value_bytes) {
   if (text_[size_ - 1] == '\n') size_ -= 2;  // was finished: "}\n"
   constexpr std::size_t kPunctuation = 4;
   char* out = Reserve(name.size() * internal::kLongestJsonEscape +
@@ -164,7 +165,8 @@ LogLine& LogLine::AddJson(std::string_view name, std::string_view json) {
   return *this;
 }
 
-LogLine& LogLine::AddTime(std::string_view name, Clock::WallTime time) {
+[[gnu::hot]] LogLine& LogLine::AddTime(std::string_view name,
+                                       Clock::WallTime time) {
   char* const out = BeginField(name, kTimeSize + 2);
   out[0] = '"';
   WriteTime(time, out + 1);
@@ -173,7 +175,7 @@ LogLine& LogLine::AddTime(std::string_view name, Clock::WallTime time) {
   return *this;
 }
 
-std::string_view LogLine::Finish() {
+[[gnu::hot]] std::string_view LogLine::Finish() {
   if (text_[size_ - 1] != '\n') AppendRaw("}\n");
   return std::string_view(text_, size_);
 }

@@ -27,7 +27,8 @@ inline char* LineFields::Begin(const LineFieldName& name,
   return out_ + name.size;
 }
 
-void LineFields::AddText(const LineFieldName& name, std::string_view text) {
+[[gnu::hot]] void LineFields::AddText(const LineFieldName& name,
+                                      std::string_view text) {
   out_ = Begin(name, kShort * kLongestJsonEscape + 2);
   if (text.size() > kShort) [[unlikely]] {
     AddLongText(text);
@@ -51,15 +52,16 @@ void LineFields::AddLongText(std::string_view text) {
   *out_++ = '"';
 }
 
-void LineFields::AddWord(const LineFieldName& name, std::string_view word) {
+[[gnu::hot]] void LineFields::AddWord(const LineFieldName& name,
+                                      std::string_view word) {
   out_ = Begin(name, word.size() + 2);
   *out_++ = '"';
   out_ = std::copy(word.begin(), word.end(), out_);
   *out_++ = '"';
 }
 
-void LineFields::AddHex(const LineFieldName& name,
-                        std::span<const std::uint8_t> bytes) {
+[[gnu::hot]] void LineFields::AddHex(const LineFieldName& name,
+                                     std::span<const std::uint8_t> bytes) {
   out_ = Begin(name, 2 * bytes.size() + 2);
   *out_++ = '"';
   WriteHex(bytes, out_);
@@ -67,8 +69,9 @@ void LineFields::AddHex(const LineFieldName& name,
   *out_++ = '"';
 }
 
-void LineFields::AddInteger(const LineFieldName& name, std::uint64_t magnitude,
-                            bool negative) {
+[[gnu::hot]] void LineFields::AddInteger(const LineFieldName& name,
+                                         std::uint64_t magnitude,
+                                         bool negative) {
   out_ = Begin(name, kLongestNumber);
   if (negative) *out_++ = '-';
   std::size_t digits = 1;
@@ -79,7 +82,7 @@ void LineFields::AddInteger(const LineFieldName& name, std::uint64_t magnitude,
   out_ += digits;
 }
 
-LineFields& LineFields::Rendered(std::string_view fields) {
+[[gnu::hot]] LineFields& LineFields::Rendered(std::string_view fields) {
   Ensure(fields.size());
   out_ = std::copy(fields.begin(), fields.end(), out_);
   return *this;

@@ -57,8 +57,8 @@ void Logger::Log(LogLevel level, std::string_view message,
   Write(line);
 }
 
-void Logger::Begin(LogLine& line, LogLevel level,
-                   std::string_view message) const {
+[[gnu::hot]] void Logger::Begin(LogLine& line, LogLevel level,
+                                std::string_view message) const {
   line.AddTime("ts", clock_->WallNow());
   internal::LineFields(line)
       .Word<"level">(LogLevelName(level))
@@ -66,7 +66,7 @@ void Logger::Begin(LogLine& line, LogLevel level,
       .Rendered(*prefix_);
 }
 
-void Logger::Write(LogLine& line) const {
+[[gnu::hot]] void Logger::Write(LogLine& line) const {
   if (sink_ != nullptr) sink_->Write(line.Finish());
 }
 

@@ -94,10 +94,10 @@ MethodCallMetrics::MethodCallMetrics(CallFamilies& families,
   }
 }
 
-void MethodCallMetrics::Finish(grpc::StatusCode code,
-                               std::chrono::nanoseconds duration,
-                               std::uint64_t sent,
-                               std::uint64_t received) const {
+[[gnu::hot]] void MethodCallMetrics::Finish(grpc::StatusCode code,
+                                            std::chrono::nanoseconds duration,
+                                            std::uint64_t sent,
+                                            std::uint64_t received) const {
   handled_[GoCodeIndex(code)]->Increment();
   handling_->Observe(duration);
   if (!received_by_hook_) received_->Increment(received);

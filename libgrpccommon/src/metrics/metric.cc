@@ -58,7 +58,7 @@ Histogram::Histogram(internal::CellArena& arena, std::vector<double> bounds)
   assert(CheckBuckets(bounds_).ok());
 }
 
-void Histogram::Observe(double value) {
+[[gnu::hot]] void Histogram::Observe(double value) {
   if (!std::isfinite(value)) return;
   const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
   internal::MetricCell* const cells = internal::MyShard(cells_);

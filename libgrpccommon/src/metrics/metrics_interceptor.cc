@@ -60,7 +60,7 @@ absl::StatusOr<Hooks> MetricsInterceptor::Register(const Method& method) {
                .sent = metrics.sent_by_hook()};
 }
 
-absl::Status MetricsInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status MetricsInterceptor::OnStart(ServerCall& call) {
   assert(call.method().index < impl_->methods.size());
   impl_->methods[call.method().index].Start();
   return absl::OkStatus();
@@ -77,7 +77,8 @@ void MetricsInterceptor::OnSent(ServerCall& call,
   impl_->methods[call.method().index].Sent();
 }
 
-void MetricsInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
+[[gnu::hot]] void MetricsInterceptor::OnFinish(ServerCall& call,
+                                               grpc::Status& status) {
   impl_->methods[call.method().index].Finish(
       status.error_code(), call.duration(), call.messages_sent(),
       call.messages_received());

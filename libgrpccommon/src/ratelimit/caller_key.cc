@@ -31,7 +31,7 @@ std::string_view View(const unsigned char (&bytes)[kSize], std::size_t offset,
 
 }  // namespace
 
-CallerKey KeyOfPrincipal(const Principal& principal) {
+[[gnu::hot]] CallerKey KeyOfPrincipal(const Principal& principal) {
   // The issuer's size keeps "ab" + "c" and "a" + "bc" apart.
   const std::uint64_t issuer_size = principal.issuer.size();
   char size[sizeof(issuer_size)];

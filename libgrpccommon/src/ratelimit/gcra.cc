@@ -20,8 +20,8 @@ absl::StatusOr<GcraRate> GcraRate::Create(const GcraOptions& options) {
   return GcraRate(interval, options.burst);
 }
 
-GcraDecision GcraRate::Decide(std::int64_t& tat, std::int64_t now,
-                              std::int64_t quantity) const {
+[[gnu::hot]] GcraDecision GcraRate::Decide(std::int64_t& tat, std::int64_t now,
+                                           std::int64_t quantity) const {
   assert(quantity >= 0 && now >= 0);
   GcraDecision decision;
   decision.limit = limit_;

@@ -118,9 +118,9 @@ struct alignas(kCacheLineBytes) KeyedLimiter::Shard {
     ++displaced;
   }
 
-  GcraDecision TryTake(const GcraRate& rate, std::uint64_t hash,
-                       std::int64_t now, std::int64_t quantity,
-                       std::size_t max_keys) {
+  [[gnu::hot]] GcraDecision TryTake(const GcraRate& rate, std::uint64_t hash,
+                                    std::int64_t now, std::int64_t quantity,
+                                    std::size_t max_keys) {
     const MutexLock lock(mutex);
     if (!slots.empty()) {
       Slot& slot = Find(hash);
@@ -176,9 +176,10 @@ KeyedLimiter::KeyedLimiter(std::size_t shards, std::size_t keys_per_shard,
 
 KeyedLimiter::~KeyedLimiter() = default;
 
-GcraDecision KeyedLimiter::TryTake(const GcraRate& rate, std::uint64_t scope,
-                                   std::string_view key,
-                                   std::int64_t quantity) {
+[[gnu::hot]] GcraDecision KeyedLimiter::TryTake(const GcraRate& rate,
+                                                std::uint64_t scope,
+                                                std::string_view key,
+                                                std::int64_t quantity) {
   std::uint64_t hash =
       internal::SipHash<1, 3>(secret_[0] ^ scope, secret_[1])(key);
   if (hash == 0) hash = 1;  // 0 marks a free slot

@@ -108,7 +108,7 @@ absl::StatusOr<Hooks> RateLimitInterceptor::Register(const Method& method) {
                .finish = false};
 }
 
-absl::Status RateLimitInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status RateLimitInterceptor::OnStart(ServerCall& call) {
   Budget* const mine = methods_[call.method().index].get();
   if (mine != nullptr) {
     absl::Status taken = Take(call, *mine);
@@ -117,7 +117,8 @@ absl::Status RateLimitInterceptor::OnStart(ServerCall& call) {
   return server_ != nullptr ? Take(call, *server_) : absl::OkStatus();
 }
 
-absl::Status RateLimitInterceptor::Take(ServerCall& call, Budget& budget) {
+[[gnu::hot]] absl::Status RateLimitInterceptor::Take(ServerCall& call,
+                                                     Budget& budget) {
   GcraDecision decision;
   if (budget.key == RateLimitKey::kMethod) {
     decision = budget.shared->TryTake();

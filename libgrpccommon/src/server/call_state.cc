@@ -28,10 +28,12 @@ thread_local std::string noted_fault;
 
 }  // namespace
 
-void NoteRequest(std::size_t bytes) { noted_request_bytes = bytes; }
+[[gnu::hot]] void NoteRequest(std::size_t bytes) {
+  noted_request_bytes = bytes;
+}
 void NoteMalformed(std::string why) { noted_fault = std::move(why); }
 
-CallState::~CallState() {
+[[gnu::hot]] CallState::~CallState() {
   if (method_ != nullptr && !finished_) {
     // gRPC has ended the call without a status: the client went away before the
     // handler could answer.
@@ -43,15 +45,15 @@ CallState::~CallState() {
   delete refusal_.load(std::memory_order_acquire);
 }
 
-CallState* CallState::Of(const grpc::ServerContextBase& context) {
+[[gnu::hot]] CallState* CallState::Of(const grpc::ServerContextBase& context) {
   ServerCall* const call = ServerCall::Of(context);
   if (call == nullptr) return nullptr;
   // Every real call is the member of a CallState.
   return static_cast<CallState*>(ServerCallDriver::owner(*call));
 }
 
-void CallState::Begin(const GuardedMethod& method, std::string_view path,
-                      void* request) {
+[[gnu::hot]] void CallState::Begin(const GuardedMethod& method,
+                                   std::string_view path, void* request) {
   method_ = &method;
   ServerCallDriver::Start(
       call_, method.method, path,
@@ -72,7 +74,8 @@ absl::Status CallState::RunStart(const ChainStep& step) {
                 [&] { return step.interceptor->OnStart(call_); });
 }
 
-CallState::Verdict CallState::Admit(const std::function<void()>& resume) {
+[[gnu::hot]] CallState::Verdict CallState::Admit(
+    const std::function<void()>& resume) {
   if (awaited_ != nullptr) {
     const std::unique_ptr<absl::Status> status = std::move(awaited_);
     if (!status->ok()) {
@@ -147,7 +150,8 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
   }
 }
 
-void CallState::Intercept(grpc::experimental::InterceptorBatchMethods* batch) {
+[[gnu::hot]] void CallState::Intercept(
+    grpc::experimental::InterceptorBatchMethods* batch) {
   if (batch->QueryInterceptionHookPoint(
           InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
     ServerCallDriver::Bind(call_, *info_.server_context(), this);
@@ -166,13 +170,14 @@ void CallState::Intercept(grpc::experimental::InterceptorBatchMethods* batch) {
   batch->Proceed();
 }
 
-grpc::internal::Call CallState::Hooked(const grpc::internal::Call& call) {
+[[gnu::hot]] grpc::internal::Call CallState::Hooked(
+    const grpc::internal::Call& call) {
   return grpc::internal::Call(call.call(), this, call.cq(),
                               call.max_receive_message_size(), nullptr);
 }
 
-void CallState::PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
-                                 grpc::internal::Call* call) {
+[[gnu::hot]] void CallState::PerformOpsOnCall(
+    grpc::internal::CallOpSetInterface* ops, grpc::internal::Call* call) {
   switch (const OpsKind kind = KindOf(*ops); kind) {
     case OpsKind::kMessageAndStatus:
     case OpsKind::kMessage:
@@ -238,7 +243,8 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   }
 }
 
-void CallState::Sent(grpc::experimental::InterceptorBatchMethods& batch) {
+[[gnu::hot]] void CallState::Sent(
+    grpc::experimental::InterceptorBatchMethods& batch) {
   if (method_->steps.empty()) return;
   if (method_->observes_sent) {
     const auto* const parsed =
@@ -258,7 +264,8 @@ void CallState::Sent(grpc::experimental::InterceptorBatchMethods& batch) {
                               batch.GetSerializedSendMessage()->Length());
 }
 
-void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
+[[gnu::hot]] void CallState::SendStatus(
+    grpc::experimental::InterceptorBatchMethods& batch) {
   const bool has_message = batch.QueryInterceptionHookPoint(
       InterceptionHookPoints::PRE_SEND_MESSAGE);
   grpc::Status status = batch.GetSendStatus();
@@ -298,7 +305,7 @@ void CallState::SendStatus(grpc::experimental::InterceptorBatchMethods& batch) {
   }
 }
 
-void CallState::Finish(grpc::Status& status) {
+[[gnu::hot]] void CallState::Finish(grpc::Status& status) {
   finished_ = true;
   if (started_ > 0) {
     ServerCallDriver::set_ended_at(call_, environment_.clock.Now());

@@ -159,7 +159,7 @@ class CallStateFactory
   /// `environment` is borrowed and must outlive the server.
   explicit CallStateFactory(CallEnvironment& environment)
       : environment_(environment) {}
-  grpc::experimental::Interceptor* CreateServerInterceptor(
+  [[gnu::hot]] grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
     return new CallState(*info, environment_);
   }

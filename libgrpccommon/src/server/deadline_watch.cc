@@ -21,7 +21,7 @@ DeadlineWatch::DeadlineWatch(const Clock& clock)
 
 DeadlineWatch::~DeadlineWatch() = default;
 
-DeadlineWatch::Entry::~Entry() {
+[[gnu::hot]] DeadlineWatch::Entry::~Entry() {
   if (shard_ == nullptr) return;
   const MutexLock lock(shard_->mutex);
   if (previous_ != nullptr) {

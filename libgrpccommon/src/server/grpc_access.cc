@@ -117,7 +117,7 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
   ops->*MemberOf(ReadStatusTag()) = false;
 }
 
-OpsKind KindOf(const CallOpSetInterface& ops) {
+[[gnu::hot]] OpsKind KindOf(const CallOpSetInterface& ops) {
   // Types of two libraries are compared by the text of their names. What that
   // told is kept, by address, in the bits that an address does not use; there
   // are few types, so a place that is taken stays so.
@@ -142,8 +142,8 @@ OpsKind KindOf(const CallOpSetInterface& ops) {
   return Classify(type);
 }
 
-void DescribeSends(OpsKind kind, CallOpSetInterface& ops,
-                   InterceptorBatchMethodsImpl& methods) {
+[[gnu::hot]] void DescribeSends(OpsKind kind, CallOpSetInterface& ops,
+                                InterceptorBatchMethodsImpl& methods) {
   switch (kind) {
     case OpsKind::kMessageAndStatus:
       return DescribeAs<CallOpSendMessage, CallOpServerSendStatus>(ops,
@@ -186,7 +186,7 @@ void RefuseCallbackUnary(
       param.internal_data, param.call_requester));
 }
 
-void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {
+[[gnu::hot]] void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {
   (info.*MemberOf(UnrefTag()))();
 }
 

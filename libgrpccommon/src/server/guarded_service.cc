@@ -68,7 +68,7 @@ class GuardedHandler : public MethodHandler {
         method_(method),
         callback_unary_(method.callback && IsCallbackUnaryHandler(inner)) {}
 
-  void RunHandler(const HandlerParameter& param) override {
+  [[gnu::hot]] void RunHandler(const HandlerParameter& param) override {
     CallState* const state = CallState::Of(*param.server_context);
     state->Begin(method_, method_.method.path, param.request);
     if (!param.status.ok()) {
@@ -83,8 +83,8 @@ class GuardedHandler : public MethodHandler {
     }
   }
 
-  void* Deserialize(grpc_call* call, grpc_byte_buffer* bytes,
-                    grpc::Status* status, void** data) override {
+  [[gnu::hot]] void* Deserialize(grpc_call* call, grpc_byte_buffer* bytes,
+                                 grpc::Status* status, void** data) override {
     const KeptBytes kept(bytes);
     void* const request = inner_.Deserialize(call, bytes, status, data);
     NoteRequest(kept.size());
@@ -96,7 +96,8 @@ class GuardedHandler : public MethodHandler {
   }
 
  private:
-  void AdmitCallback(CallState& state, const HandlerParameter& param) {
+  [[gnu::hot]] void AdmitCallback(CallState& state,
+                                  const HandlerParameter& param) {
     // What the parameter holds belongs to the call, which gRPC keeps until its
     // handler has run; only the parameter itself is on the stack. Copied for
     // the few chains that may have to wait.
@@ -108,8 +109,8 @@ class GuardedHandler : public MethodHandler {
     Proceed(state.Admit(resume), state, param);
   }
 
-  void Proceed(CallState::Verdict verdict, CallState& state,
-               const HandlerParameter& param) {
+  [[gnu::hot]] void Proceed(CallState::Verdict verdict, CallState& state,
+                            const HandlerParameter& param) {
     switch (verdict) {
       case CallState::Verdict::kAdmitted: {
         ServerCallDriver::set_request(state.call(), nullptr);

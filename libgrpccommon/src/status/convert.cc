@@ -219,7 +219,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   return result;
 }
 
-std::string_view CodeName(grpc::StatusCode code) {
+[[gnu::hot]] std::string_view CodeName(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::OK:
       return "OK";

@@ -50,7 +50,7 @@ bool Tracer::Sample(const TraceContext& context) const {
   return (bits & ~(std::uint64_t{1} << 63)) < sample_below_;
 }
 
-TraceContext Tracer::Continue(const TraceContext& caller) const {
+[[gnu::hot]] TraceContext Tracer::Continue(const TraceContext& caller) const {
   TraceContext context;
   const bool has_caller = caller.valid();
   if (has_caller) {

@@ -86,7 +86,7 @@ absl::StatusOr<Hooks> TracingInterceptor::Register(const Method& method) {
                .sent = options_.message_events && method.server_streams()};
 }
 
-absl::Status TracingInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status TracingInterceptor::OnStart(ServerCall& call) {
   call.set_trace(tracer_.Continue(ReadCaller(call)));
   if (!call.trace().sampled) return absl::OkStatus();
 
@@ -116,7 +116,8 @@ void TracingInterceptor::OnSent(ServerCall& call,
   }
 }
 
-void TracingInterceptor::OnFinish(ServerCall& call, grpc::Status& status) {
+[[gnu::hot]] void TracingInterceptor::OnFinish(ServerCall& call,
+                                               grpc::Status& status) {
   if (!call.trace().sampled) return;
   CallSpan* const found = Find(call);
   if (found == nullptr) return;

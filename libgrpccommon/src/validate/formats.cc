@@ -101,7 +101,7 @@ bool IsAuthority(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::size_t> CountCodePoints(std::string_view text) {
+[[gnu::hot]] std::optional<std::size_t> CountCodePoints(std::string_view text) {
   std::size_t count = 0;
   std::size_t i = 0;
   while (i < text.size()) {

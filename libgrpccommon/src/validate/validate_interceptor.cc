@@ -58,7 +58,7 @@ absl::StatusOr<Hooks> ValidateInterceptor::Register(const Method& method) {
                .sent = false};
 }
 
-absl::Status ValidateInterceptor::OnStart(ServerCall& call) {
+[[gnu::hot]] absl::Status ValidateInterceptor::OnStart(ServerCall& call) {
   const PerMethod& mine = methods_[call.method().index];
   if (call.method().client_streams()) {
     call.values().Set(CheckedBytes());

@@ -212,8 +212,8 @@ struct Complaint {
 };
 using Verdict = std::optional<Complaint>;
 
-Verdict CheckLength(std::size_t length, std::size_t minimum,
-                    std::size_t maximum, std::string_view unit) {
+[[gnu::hot]] Verdict CheckLength(std::size_t length, std::size_t minimum,
+                                 std::size_t maximum, std::string_view unit) {
   if (length < minimum) {
     return Complaint{"must have at least " + Plural(minimum, unit),
                      absl::StrCat(length)};
@@ -225,7 +225,8 @@ Verdict CheckLength(std::size_t length, std::size_t minimum,
   return std::nullopt;
 }
 
-Verdict CheckString(const StringRule& rule, std::string_view value) {
+[[gnu::hot]] Verdict CheckString(const StringRule& rule,
+                                 std::string_view value) {
   const std::optional<std::size_t> length = internal::CountCodePoints(value);
   if (!length.has_value()) return Complaint{"must be valid UTF-8", ""};
   Verdict verdict =
@@ -800,8 +801,9 @@ void AppendPath(const Place& place, std::string& path) {
 
 class Walk {
  public:
-  void CheckMessage(const MessageRules& rules, const Message& message,
-                    const Place* parent, int depth) {
+  [[gnu::hot]] void CheckMessage(const MessageRules& rules,
+                                 const Message& message, const Place* parent,
+                                 int depth) {
     const Reflection& reflection = *message.GetReflection();
     const bool secret = parent != nullptr && parent->secret;
     for (const FieldRules& field : rules.fields) {
@@ -1145,7 +1147,7 @@ Validator::~Validator() = default;
 
 bool Validator::has_rules() const { return impl_->root->needed; }
 
-absl::Status Validator::Validate(const Message& message) const {
+[[gnu::hot]] absl::Status Validator::Validate(const Message& message) const {
   if (message.GetDescriptor() != impl_->type) {
     return absl::InternalError(absl::StrCat(
         "the validator of ", ToAbsl(ToStd(impl_->type->full_name())),
