@@ -17,6 +17,7 @@
 #include "grpccommon/ratelimit/rate_limit_interceptor.h"
 #include "grpccommon/testing/fake_call.h"
 #include "grpccommon/validate/validator.h"
+#include "support/resident_memory.h"
 #include "validate/rules.pb.h"
 
 namespace grpccommon {
@@ -96,16 +97,20 @@ void KeyedLimiterFlood(benchmark::State& state) {
 }
 BENCHMARK(KeyedLimiterFlood);
 
-// Memory: what the tables say, and each insertion's share of growing them.
+// Memory: what the tables say and what the process grows by, and each
+// insertion's share of growing them.
 void KeyedLimiterFillAMillion(benchmark::State& state) {
   const GcraRate slow = *GcraRate::Create({.rate = 0.001, .burst = 10});
   for (auto _ : state) {
+    const std::int64_t before = test::ResidentBytes();
     const auto limiter = *KeyedLimiter::Create();
     for (std::uint64_t key = 0; key < 1'000'000; ++key) {
       limiter->TryTake(slow, 1, Bytes(key));
     }
     state.counters["mebibytes"] =
         static_cast<double>(limiter->memory_bytes()) / (1 << 20);
+    state.counters["resident_mebibytes"] =
+        static_cast<double>(test::ResidentBytes() - before) / (1 << 20);
     state.counters["keys"] = static_cast<double>(limiter->keys());
   }
 }

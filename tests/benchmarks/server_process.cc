@@ -11,7 +11,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
+
+#include "support/resident_memory.h"
 
 namespace grpccommon::bench {
 namespace {
@@ -78,11 +79,9 @@ std::chrono::nanoseconds ServerProcess::CpuTime() const {
 }
 
 std::uint64_t ServerProcess::ResidentBytes() const {
-  std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
-  std::uint64_t all = 0;
-  std::uint64_t resident = 0;
-  if (!(file >> all >> resident)) Fail("cannot read the server's memory");
-  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::int64_t resident = test::ResidentBytes(pid_);
+  if (resident == 0) Fail("cannot read the server's memory");
+  return static_cast<std::uint64_t>(resident);
 }
 
 std::uint64_t ServerProcess::Allocations() {

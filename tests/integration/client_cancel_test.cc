@@ -2,11 +2,9 @@
 // Outgoing calls that are called off, by their caller or with their parent.
 #include <gtest/gtest.h>
 #include <malloc.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
-#include <fstream>
 #include <future>
 #include <iostream>
 #include <memory>
@@ -18,6 +16,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/memory_registry.h"
+#include "support/resident_memory.h"
 #include "support/test_server.h"
 
 namespace grpccommon::test {
@@ -26,11 +25,7 @@ namespace {
 using namespace std::chrono_literals;
 
 double ResidentMebibytes() {
-  std::ifstream file("/proc/self/statm");
-  double total = 0;
-  double resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+  return static_cast<double>(ResidentBytes()) / (1 << 20);
 }
 
 // A million by GRPCCOMMON_CANCELLED_CALLS=1000000; fewer where it is to be

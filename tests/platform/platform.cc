@@ -26,6 +26,7 @@
 #include "gtest/gtest.h"
 #include "http/raw_client.h"
 #include "support/free_port.h"
+#include "support/resident_memory.h"
 
 namespace platform::test {
 namespace {
@@ -273,11 +274,7 @@ std::string Platform::Page(const std::string& name,
 }
 
 std::int64_t Platform::ResidentBytes(const std::string& name) const {
-  std::ifstream file(absl::StrCat("/proc/", pid(name), "/statm"));
-  std::int64_t size = 0;
-  std::int64_t resident = 0;
-  file >> size >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
+  return grpccommon::test::ResidentBytes(pid(name));
 }
 
 Contest::Contest(Platform& platform, const std::vector<std::string>& problems,

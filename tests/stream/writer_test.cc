@@ -2,7 +2,6 @@
 #include "grpccommon/stream/writer.h"
 
 #include <atomic>
-#include <fstream>
 #include <map>
 #include <stdexcept>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "grpccommon/status/details.h"
 #include "gtest/gtest.h"
 #include "stream/stream_test_server.h"
+#include "support/resident_memory.h"
 
 namespace grpccommon::streamtest {
 namespace {
@@ -441,10 +441,7 @@ extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
 std::size_t MemoryBytes() { return __sanitizer_get_current_allocated_bytes(); }
 #else
 std::size_t MemoryBytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::size_t pages = 0;
-  statm >> pages >> pages;
-  return pages * 4096;
+  return static_cast<std::size_t>(test::ResidentBytes());
 }
 #endif
 

@@ -5,7 +5,6 @@
 // costs in memory. For five seconds, or CONTEST_LOAD_SECONDS, which also makes
 // the promised latency count.
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "services/common/temp_folder.h"
 #include "services/contest/contest_environment.h"
+#include "support/resident_memory.h"
 
 namespace platform::contest {
 namespace {
@@ -109,17 +109,8 @@ class Watcher final : public grpc::ClientReadReactor<v1::LeaderboardUpdate> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Of this process, in MiB.
-double ResidentMemory() {
-  std::ifstream status("/proc/self/status");
-  std::string word;
-  while (status >> word) {
-    if (word != "VmRSS:") continue;
-    double kib = 0;
-    status >> kib;
-    return kib / 1024;
-  }
-  return 0;
+double ResidentMebibytes() {
+  return static_cast<double>(grpccommon::test::ResidentBytes()) / (1 << 20);
 }
 
 std::string Team(int number) { return "team" + std::to_string(number); }
@@ -175,7 +166,7 @@ TEST(ContestLoadTest, EveryWatcherGetsEveryChangeInTime) {
   const int submissions = seconds * kPerSecond;
   std::vector<std::string> ids;
   for (int i = 0; i < submissions; ++i) {
-    if (i == submissions / 3) memory_early = ResidentMemory();
+    if (i == submissions / 3) memory_early = ResidentMebibytes();
     std::this_thread::sleep_until(start + i * 1s / kPerSecond);
     const auto taken = client.Submit(
         contest.id(), Team((i * 7) % kTeams),
@@ -188,7 +179,7 @@ TEST(ContestLoadTest, EveryWatcherGetsEveryChangeInTime) {
   for (const std::string& id : ids) {
     ASSERT_THAT(client.Judged(id, "ada author"), IsOk());
   }
-  const double memory_late = ResidentMemory();
+  const double memory_late = ResidentMebibytes();
 
   // No update is lost: all know the board as it is, which is what was
   // submitted.
