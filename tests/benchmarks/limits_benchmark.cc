@@ -114,7 +114,10 @@ void KeyedLimiterFillAMillion(benchmark::State& state) {
     state.counters["keys"] = static_cast<double>(limiter->keys());
   }
 }
-BENCHMARK(KeyedLimiterFillAMillion)->Unit(benchmark::kMillisecond);
+// Once: a second time would lie in what the first has given back.
+BENCHMARK(KeyedLimiterFillAMillion)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 
 void RateLimitCall(benchmark::State& state) {
   const auto interceptor = *RateLimitInterceptor::Create({}, racing_clock);
