@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/execution/execution_metrics.h"
 
+#include <chrono>
+
 namespace platform::execution {
 
 absl::StatusOr<std::unique_ptr<ExecutionMetrics>> ExecutionMetrics::Create(
@@ -29,6 +31,12 @@ absl::StatusOr<std::unique_ptr<ExecutionMetrics>> ExecutionMetrics::Create(
   if (!setup.ok()) return setup.status();
   metrics->setup = &(*setup)->With();
 
+  const auto failures = registry.AddCounter(
+      "grpccommon_execution_sandbox_failures_total",
+      "Runs and builds that failed for no fault of the program.");
+  if (!failures.ok()) return failures.status();
+  metrics->sandbox_failures = &(*failures)->With();
+
   const auto lookups = registry.AddCounter(
       "grpccommon_execution_cache_lookups_total",
       "Built programs and tests of problems that were asked for.",
@@ -41,6 +49,17 @@ absl::StatusOr<std::unique_ptr<ExecutionMetrics>> ExecutionMetrics::Create(
            .miss = &(*lookups)->With({cache, "miss"})};
   }
   return metrics;
+}
+
+void NoteRun(const SandboxResult& result, std::string_view what,
+             const ExecutionMetrics& metrics,
+             const grpccommon::Logger& logger) {
+  if (result.setup_time > std::chrono::nanoseconds::zero()) {
+    metrics.setup->Observe(result.setup_time);
+  }
+  if (result.outcome != SandboxOutcome::kSandboxFailure) return;
+  metrics.sandbox_failures->Increment();
+  logger.Error("a sandbox failed", {{"of", what}, {"error", result.message}});
 }
 
 }  // namespace platform::execution

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "grpccommon/log/logger.h"
 #include "grpccommon/metrics/metrics_registry.h"
+#include "services/execution/sandbox/sandbox.h"
 
 namespace platform::execution {
 
@@ -19,8 +22,10 @@ struct ExecutionMetrics {
   grpccommon::Counter* cancelled = nullptr;
   /// From admission to the turn.
   grpccommon::Histogram* wait = nullptr;
-  /// Of the sandbox, for each run.
+  /// Of the sandbox, for each run whose program was started.
   grpccommon::Histogram* setup = nullptr;
+  /// Runs and builds that it failed, also if all went well the second time.
+  grpccommon::Counter* sandbox_failures = nullptr;
 
   struct Lookups {
     grpccommon::Counter* hit = nullptr;
@@ -31,5 +36,10 @@ struct ExecutionMetrics {
   Lookups programs;
   Lookups tests;
 };
+
+/// What a run or a build (`what`) says of the sandbox: its set-up's time, and a
+/// failure, which is counted and logged with its reason.
+void NoteRun(const SandboxResult& result, std::string_view what,
+             const ExecutionMetrics& metrics, const grpccommon::Logger& logger);
 
 }  // namespace platform::execution

@@ -109,11 +109,11 @@ void Judge::StartRun() {
 }
 
 void Judge::OnResult(const SandboxResult& result) {
-  tools_.metrics.setup->Observe(result.setup_time);
+  NoteRun(result, "run", tools_.metrics, tools_.logger);
   if (cancelled()) return End(std::nullopt);
-  if (result.outcome == SandboxOutcome::kSandboxFailure) {
-    tools_.logger.Error("a sandbox failed", {{"error", result.message}});
-    if (std::exchange(run_again_, false)) return StartRun();
+  if (result.outcome == SandboxOutcome::kSandboxFailure &&
+      std::exchange(run_again_, false)) {
+    return StartRun();
   }
   const v1::TestResult ended = ResultOf(result);
   if (verdict_ == v1::VERDICT_ACCEPTED) verdict_ = ended.verdict();

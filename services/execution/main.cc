@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/process/clients.h"
@@ -102,8 +103,9 @@ void CheckSandbox(Sandbox& sandbox, const DependencyChecks::Done& done) {
         const bool works =
             result.outcome == SandboxOutcome::kExited && result.exit_code == 0;
         done(works ? absl::OkStatus()
-                   : absl::UnavailableError(
-                         std::string(SandboxOutcomeName(result.outcome))));
+                   : absl::UnavailableError(absl::StrCat(
+                         std::string(SandboxOutcomeName(result.outcome)), " ",
+                         result.message)));
       });
   if (!run.ok()) done(run.status());
 }

@@ -126,7 +126,7 @@ void ProgramCache::Start(const Language& language, const std::string& source,
   const auto run = sandbox_.Start(
       BuildRequest(language, source, build->workspace),
       [this, build, again, &language, source](const SandboxResult& result) {
-        metrics_.setup->Observe(result.setup_time);
+        NoteRun(result, "build", metrics_, logger_);
         if (again && result.outcome == SandboxOutcome::kSandboxFailure) {
           return Start(language, source, build, /*again=*/false);
         }

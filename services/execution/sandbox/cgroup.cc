@@ -11,8 +11,6 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <sstream>
 #include <system_error>
@@ -28,10 +26,24 @@ using namespace std::chrono_literals;
 
 // While a run is set up, before Begin.
 constexpr std::int64_t kSetupBytes = std::int64_t{64} << 20;
+// Of a v2 folder that is divided: where its own process is.
+constexpr char kLeaf[] = "/service";
 
+// A cgroup is full when it may not have so much more: each processor asks for
+// some pages in advance.
+constexpr std::int64_t kRefusedBytes = std::int64_t{1} << 20;
+
+// Empty if it cannot be read: not by a stream, which throws when a folder goes
+// while its file is open.
 std::string ReadAll(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char buffer[4096];
+  for (ssize_t size;
+       file && (size = read(file.get(), buffer, sizeof(buffer))) > 0;) {
+    text.append(buffer, static_cast<std::size_t>(size));
+  }
+  return text;
 }
 
 bool Write(const std::string& path, std::string_view text) {
@@ -66,14 +78,20 @@ std::int64_t ValueOf(std::string_view text, std::string_view key) {
 }
 
 std::int64_t ReadValue(const UniqueFd& file, std::string_view key) {
-  char buffer[4096];
+  char buffer[8192];
   const ssize_t size =
       file ? pread(file.get(), buffer, sizeof(buffer), 0) : ssize_t{0};
   return size <= 0 ? 0 : ValueOf({buffer, static_cast<std::size_t>(size)}, key);
 }
 
-UniqueFd OpenFile(const std::string& path) {
-  return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+absl::Status FileError(const char* what, const std::string& path) {
+  return absl::InternalError(std::string(what) + ' ' + path + ": " +
+                             std::strerror(errno));
+}
+
+absl::Status OpenFile(const std::string& path, UniqueFd& file) {
+  file = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return file ? absl::OkStatus() : FileError("cannot open", path);
 }
 
 bool CanDivide(const std::string& folder) {
@@ -146,32 +164,54 @@ std::string FolderOf(const Mount& mount, std::string path) {
   return mount.place + path;
 }
 
-// Makes the controllers of a v2 folder available to the folders in it.
-// Returns those that are.
-std::string EnableControllers(const std::string& folder) {
-  const std::string has = ReadAll(folder + "/cgroup.controllers");
-  const auto enable = [&] {
-    for (const char* const name : {"memory", "pids", "cpu"}) {
-      if (Contains(has, name, ' ')) {
-        Write(folder + "/cgroup.subtree_control", std::string("+") + name);
-      }
-    }
-    return ReadAll(folder + "/cgroup.subtree_control");
-  };
-  std::string enabled = ReadAll(folder + "/cgroup.subtree_control");
+// Makes the controllers of a v2 folder available to the folders in it. Returns
+// those that are, and why not if they are not.
+std::string EnableControllers(const std::string& folder, std::string& why_not) {
+  const std::string control = folder + "/cgroup.subtree_control";
+  std::string enabled = ReadAll(control);
   if (Contains(enabled, "memory", ' ') || Contains(enabled, "pids", ' ')) {
     return enabled;  // by who made the folder
   }
-  enabled = enable();
-  if (Contains(enabled, "memory", ' ')) return enabled;
-  // Processes in the folder itself are in the way; we can only move our own.
-  if (ReadAll(folder + "/cgroup.procs") != std::to_string(getpid()) + "\n") {
-    return enabled;
+  const std::string has = ReadAll(folder + "/cgroup.controllers");
+  std::string wanted;
+  for (const char* const name : {"memory", "pids", "cpu"}) {
+    if (Contains(has, name, ' ')) wanted += std::string(" +") + name;
   }
-  const std::string leaf = folder + "/service";
-  if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return enabled;
-  if (!Write(leaf + "/cgroup.procs", "0")) return enabled;
-  return enable();
+  if (wanted.empty()) return enabled;
+  // But at the root, processes in the folder itself are in the way. Pids can be
+  // had nevertheless, but then no process may enter a folder in it.
+  const std::string leaf = folder + kLeaf;
+  const bool is_root = access((folder + "/cgroup.type").c_str(), F_OK) != 0;
+  const std::string inside = is_root ? "" : ReadAll(folder + "/cgroup.procs");
+  if (!inside.empty()) {
+    // We can only move our own.
+    if (inside != std::to_string(getpid()) + "\n") {
+      why_not = ": other processes are in " + folder;
+      return enabled;
+    }
+    if ((mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) ||
+        !Write(leaf + "/cgroup.procs", "0")) {
+      why_not = ": cannot move into " + leaf + ": " + std::strerror(errno);
+      return enabled;
+    }
+  }
+  if (!Write(control, wanted)) {
+    why_not = ": cannot write " + control + ": " + std::strerror(errno);
+    if (!inside.empty() && Write(folder + "/cgroup.procs", "0")) {
+      rmdir(leaf.c_str());
+    }
+  }
+  return ReadAll(control);
+}
+
+// The folder to divide, if ours is the leaf that we moved into before.
+std::string WithoutLeaf(const std::string& folder) {
+  if (!folder.ends_with(kLeaf)) return folder;
+  std::string parent = folder.substr(0, folder.size() + 1 - sizeof(kLeaf));
+  const std::string enabled = ReadAll(parent + "/cgroup.subtree_control");
+  const bool divided =
+      Contains(enabled, "memory", ' ') || Contains(enabled, "pids", ' ');
+  return divided && CanDivide(parent) ? parent : folder;
 }
 
 void KillAll(const std::string& folder) {
@@ -201,25 +241,42 @@ RunCgroup::~RunCgroup() {
   for (const std::string& folder : folders_) RemoveFolder(folder);
 }
 
+absl::Status RunCgroup::OpenMemoryFiles() {
+  absl::Status opened = OpenFile(memory_ + "/memory.stat", stat_file_);
+  if (v2_) {
+    opened.Update(OpenFile(memory_ + "/memory.current", usage_file_));
+    opened.Update(OpenFile(memory_ + "/memory.events", oom_file_));
+    const std::string peak = memory_ + "/memory.peak";
+    peak_file_ = UniqueFd(open(peak.c_str(), O_RDWR | O_CLOEXEC));
+    if (!peak_file_ && errno != ENOENT) {
+      opened.Update(OpenFile(peak, peak_file_));
+    }
+    return opened;
+  }
+  opened.Update(OpenFile(memory_ + "/memory.usage_in_bytes", usage_file_));
+  opened.Update(OpenFile(memory_ + "/memory.oom_control", oom_file_));
+  opened.Update(OpenFile(memory_ + "/memory.max_usage_in_bytes", peak_file_));
+  return opened;
+}
+
 absl::Status RunCgroup::Begin(std::int64_t memory_bytes) {
   if (!memory_.empty()) {
-    const std::int64_t used = Number(ReadAll(
-        memory_ + (v2_ ? "/memory.current" : "/memory.usage_in_bytes")));
-    first_bytes_ = std::max<std::int64_t>(0, used - CachedFiles());
-    const std::int64_t limit = memory_bytes + first_bytes_;
+    first_bytes_ =
+        std::max<std::int64_t>(0, ReadValue(usage_file_, "") - CachedFiles());
+    const std::int64_t limit = limit_bytes_ = memory_bytes + first_bytes_;
     if (v2_) {
       if (!Write(memory_ + "/memory.max", limit)) {
-        return absl::InternalError("cannot set memory.max");
+        return FileError("cannot write", memory_ + "/memory.max");
       }
       Write(memory_ + "/memory.swap.max", 0);
-      // Newer kernels start anew with it; older ones keep the set-up's peak,
-      // which is smaller than any program's.
-      Write(memory_ + "/memory.peak", "0");
+      // Linux 6.12 counts anew for this open file; older ones keep the set-up's
+      // peak, which is smaller than any program's.
+      [[maybe_unused]] const ssize_t written = write(peak_file_.get(), "0", 1);
     } else {
       // What a set-up takes for a moment is not the program's.
       Write(memory_ + "/memory.max_usage_in_bytes", 0);
       if (!Write(memory_ + "/memory.limit_in_bytes", limit)) {
-        return absl::InternalError("cannot set memory.limit_in_bytes");
+        return FileError("cannot write", memory_ + "/memory.limit_in_bytes");
       }
       Write(memory_ + "/memory.memsw.limit_in_bytes", limit);
     }
@@ -234,8 +291,15 @@ std::chrono::nanoseconds RunCgroup::CpuTime() const {
   return std::chrono::nanoseconds(now - first_cpu_ns_);
 }
 
-std::int64_t RunCgroup::OutOfMemory() const {
+std::int64_t RunCgroup::KilledForMemory() const {
   return ReadValue(oom_file_, "oom_kill");
+}
+
+bool RunCgroup::RanOutOfMemory() const {
+  if (KilledForMemory() == 0) return false;
+  if (v2_) return ReadValue(oom_file_, "oom") > 0;
+  // Linux 6.18 leaves v1's own counter of refusals at zero.
+  return ReadValue(peak_file_, "") + kRefusedBytes >= limit_bytes_;
 }
 
 std::int64_t RunCgroup::RefusedProcesses() const {
@@ -243,17 +307,15 @@ std::int64_t RunCgroup::RefusedProcesses() const {
 }
 
 std::int64_t RunCgroup::CachedFiles() const {
-  const std::string stat = ReadAll(memory_ + "/memory.stat");
   // Files in memory (tmpfs) are counted as cached, but they are the program's.
-  return v2_ ? ValueOf(stat, "file") - ValueOf(stat, "shmem")
-             : ValueOf(stat, "cache") - ValueOf(stat, "shmem");
+  return ReadValue(stat_file_, v2_ ? "file" : "cache") -
+         ReadValue(stat_file_, "shmem");
 }
 
 std::int64_t RunCgroup::PeakMemory() const {
-  if (memory_.empty()) return 0;
-  const std::int64_t peak = Number(
-      ReadAll(memory_ + (v2_ ? "/memory.peak" : "/memory.max_usage_in_bytes")));
-  return std::max<std::int64_t>(0, peak - CachedFiles() - first_bytes_);
+  if (!peak_file_) return 0;
+  return std::max<std::int64_t>(
+      0, ReadValue(peak_file_, "") - CachedFiles() - first_bytes_);
 }
 
 void RunCgroup::Kill() const {
@@ -270,6 +332,7 @@ CgroupSource CgroupParent::OwnSource() {
 CgroupParent CgroupParent::Find(const CgroupSource& source,
                                 const std::string& configured) {
   CgroupParent parent;
+  std::string why_not;
   const std::map<std::string, Mount> mounts = ParseMounts(source.mountinfo);
   const std::map<std::string, std::string> own = ParseOwn(source.own);
   const auto own_folder = [&](const std::string& controller) -> std::string {
@@ -287,14 +350,15 @@ CgroupParent CgroupParent::Find(const CgroupSource& source,
   if (parent.memory() || parent.pids() || parent.cpu()) {
     parent.detail_ = "cgroup v1:";
   } else {
-    const std::string folder = configured.empty() ? own_folder("") : configured;
+    const std::string folder =
+        configured.empty() ? WithoutLeaf(own_folder("")) : configured;
     if (folder.empty() || !CanDivide(folder)) {
       parent.detail_ = configured.empty() ? "no cgroup that we may divide"
                                           : "cannot divide " + configured;
       return parent;
     }
     parent.v2_ = true;
-    const std::string enabled = EnableControllers(folder);
+    const std::string enabled = EnableControllers(folder, why_not);
     if (Contains(enabled, "memory", ' ')) parent.memory_ = folder;
     if (Contains(enabled, "pids", ' ')) parent.pids_ = folder;
     // Counted in every folder; the controller would only be for shares of it.
@@ -304,6 +368,7 @@ CgroupParent CgroupParent::Find(const CgroupSource& source,
   parent.detail_ += parent.memory() ? " memory" : " no memory";
   parent.detail_ += parent.pids() ? ", pids" : ", no pids";
   parent.detail_ += parent.cpu() ? ", cpu" : ", no cpu";
+  parent.detail_ += why_not;
   return parent;
 }
 
@@ -325,8 +390,7 @@ absl::StatusOr<std::unique_ptr<RunCgroup>> CgroupParent::Create(
   for (const std::string& parent : folders()) {
     const std::string folder = parent + "/" + name;
     if (mkdir(folder.c_str(), 0755) != 0) {
-      return absl::InternalError("cannot make " + folder + ": " +
-                                 std::strerror(errno));
+      return FileError("cannot make", folder);
     }
     cgroup->folders_.push_back(folder);
     // A lone thread that enters by itself needs no lock over all processes in
@@ -335,34 +399,34 @@ absl::StatusOr<std::unique_ptr<RunCgroup>> CgroupParent::Create(
         open((folder + (v2_ ? "/cgroup.procs" : "/tasks")).c_str(),
              O_WRONLY | O_CLOEXEC));
     if (!entrance) {
-      return absl::InternalError("cannot enter " + folder + ": " +
-                                 std::strerror(errno));
+      return FileError("cannot enter", folder);
     }
     cgroup->entrances_.push_back(std::move(entrance));
   }
   if (memory()) {
-    cgroup->memory_ = memory_ + "/" + name;
-    if (!Write(
-            cgroup->memory_ + (v2_ ? "/memory.max" : "/memory.limit_in_bytes"),
-            memory_bytes + kSetupBytes)) {
-      return absl::InternalError("cannot limit the memory of " +
-                                 cgroup->memory_);
+    const std::string folder = memory_ + "/" + name;
+    cgroup->memory_ = folder;
+    const std::string limit =
+        folder + (v2_ ? "/memory.max" : "/memory.limit_in_bytes");
+    if (!Write(limit, memory_bytes + kSetupBytes)) {
+      return FileError("cannot write", limit);
     }
-    cgroup->oom_file_ = OpenFile(
-        cgroup->memory_ + (v2_ ? "/memory.events" : "/memory.oom_control"));
+    absl::Status opened = cgroup->OpenMemoryFiles();
+    if (!opened.ok()) return opened;
   }
   if (pids()) {
-    cgroup->pids_ = pids_ + "/" + name;
-    if (!Write(cgroup->pids_ + "/pids.max", processes)) {
-      return absl::InternalError("cannot limit the processes of " +
-                                 cgroup->pids_);
+    const std::string folder = pids_ + "/" + name;
+    if (!Write(folder + "/pids.max", processes)) {
+      return FileError("cannot write", folder + "/pids.max");
     }
-    cgroup->pids_file_ = OpenFile(cgroup->pids_ + "/pids.events");
+    absl::Status opened = OpenFile(folder + "/pids.events", cgroup->pids_file_);
+    if (!opened.ok()) return opened;
   }
   if (cpu()) {
-    cgroup->cpu_ = cpu_ + "/" + name;
-    cgroup->cpu_file_ =
-        OpenFile(cgroup->cpu_ + (v2_ ? "/cpu.stat" : "/cpuacct.usage"));
+    absl::Status opened =
+        OpenFile(cpu_ + "/" + name + (v2_ ? "/cpu.stat" : "/cpuacct.usage"),
+                 cgroup->cpu_file_);
+    if (!opened.ok()) return opened;
   }
   return cgroup;
 }

@@ -37,8 +37,11 @@ class RunCgroup {
   absl::Status Begin(std::int64_t memory_bytes);
 
   std::chrono::nanoseconds CpuTime() const;  // since Begin
-  /// Processes that were killed because memory ran out.
-  std::int64_t OutOfMemory() const;
+  /// Processes of the run that the kernel killed to have their memory, whoever
+  /// was short of it: the run itself, the service's own cgroup, the machine.
+  std::int64_t KilledForMemory() const;
+  /// Whether some were since the run came to its own limit.
+  bool RanOutOfMemory() const;
   /// Processes and threads that were refused.
   std::int64_t RefusedProcesses() const;
   /// The most memory in use since Begin, without cached files of the disk.
@@ -50,20 +53,25 @@ class RunCgroup {
   friend class CgroupParent;
   RunCgroup() = default;
 
-  // Memory that cannot be reclaimed, and that which caches files of the disk.
+  absl::Status OpenMemoryFiles();
+  // Memory that caches files of the disk.
   std::int64_t CachedFiles() const;
 
   bool v2_ = false;
   std::vector<std::string> folders_;
   std::vector<UniqueFd> entrances_;
-  std::string memory_;  // folders of the controllers, empty if there is none
-  std::string pids_;
-  std::string cpu_;
+  std::string memory_;  // its folder, empty without the controller
+  // All opened at once: what cannot be read later would be taken for zero.
+  // Those of a controller that is not there are not open.
   UniqueFd cpu_file_;
+  UniqueFd usage_file_;
+  UniqueFd peak_file_;  // nor in v2 before Linux 5.19
+  UniqueFd stat_file_;
   UniqueFd oom_file_;
   UniqueFd pids_file_;
   std::int64_t first_cpu_ns_ = 0;
   std::int64_t first_bytes_ = 0;
+  std::int64_t limit_bytes_ = 0;
 };
 
 /// Makes the cgroups of runs, below the one this process is in, so that what
@@ -91,6 +99,7 @@ class CgroupParent {
   std::vector<std::string> folders() const;
 
   /// `name` must be new. `processes` includes those of the sandbox itself.
+  /// Errors: kInternal, with the file and the system's reason.
   absl::StatusOr<std::unique_ptr<RunCgroup>> Create(const std::string& name,
                                                     std::int64_t memory_bytes,
                                                     int processes) const;

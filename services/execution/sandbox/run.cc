@@ -118,6 +118,34 @@ void SendKill(const UniqueFd& pidfd) {
   syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
 }
 
+// How far a run has come: what a failure names.
+enum class Stage {
+  kSetUp,      // bwrap is at work, or init before its hello
+  kLaunch,     // init was told to start the program
+  kProgram,    // the program runs
+  kProgramEnd  // init has said how it ended
+};
+
+std::string_view StageName(Stage stage) {
+  switch (stage) {
+    case Stage::kSetUp:
+      return "set-up";
+    case Stage::kLaunch:
+      return "launch";
+    case Stage::kProgram:
+      return "program";
+    case Stage::kProgramEnd:
+      return "end";
+  }
+  return "unknown";
+}
+
+// "exit code 1", "signal 9": of a process that was waited for.
+std::string DescribeEnd(const siginfo_t& info) {
+  return absl::StrCat(info.si_code == CLD_EXITED ? "exit code " : "signal ",
+                      info.si_status);
+}
+
 class Run {
  public:
   Run(const RunContext& context, const RunJob& job)
@@ -126,7 +154,8 @@ class Run {
   SandboxResult Execute() {
     const absl::Status set_up = SetUp();
     if (!set_up.ok()) {
-      result_.message = grpccommon::ToStd(set_up.message());
+      failure_ = grpccommon::ToStd(set_up.message());
+      result_.message = DescribeFailure();
       return std::move(result_);
     }
     while (!IsOver()) {
@@ -154,12 +183,20 @@ class Run {
   void CheckLimits();
   // Ends the program, if there is no other outcome yet with this one.
   void Stop(SandboxOutcome outcome);
+  void Fail(std::string_view why);
   void Kill();
   void Finish();
   SandboxOutcome Judge();
+  // The reason for a failure, with all that is known of its circumstances.
+  std::string DescribeFailure() const;
   void Keep();
 
   bool is_started() const { return started_ns_ != 0; }
+  Stage stage() const {
+    if (end_.has_value()) return Stage::kProgramEnd;
+    if (is_started()) return Stage::kProgram;
+    return launched_ ? Stage::kLaunch : Stage::kSetUp;
+  }
   // All processes of the run are dead and reaped: bwrap ends after init, and
   // init after all that are in its namespace.
   bool IsOver() const {
@@ -183,6 +220,7 @@ class Run {
 
   bool bwrap_gone_ = false;
   bool init_gone_ = false;
+  bool launched_ = false;  // the program was, and its limits are in force
   bool cancelled_ = false;
   bool killed_ = false;
   std::int64_t spawned_ns_ = 0;
@@ -192,6 +230,9 @@ class Run {
   std::optional<SandboxOutcome> outcome_;
   std::optional<InitEnd> end_;
   std::string refused_;
+  std::string failure_;         // why, the first time
+  std::string bwrap_end_;       // what became of it
+  int conversation_error_ = 0;  // of control_, when it ended
   std::chrono::nanoseconds cpu_time_{0};
   std::vector<SandboxFile> kept_;
   std::int64_t kept_bytes_ = 0;
@@ -372,9 +413,11 @@ void Run::Wait() {
   }
   if (events[0].revents != 0) ReadPacket();
   if (events[3].revents != 0) {
-    siginfo_t info;
-    waitid(P_PIDFD, static_cast<id_t>(bwrap_.pidfd.get()), &info,
-           WEXITED | __WALL);
+    siginfo_t info{};
+    bwrap_end_ = waitid(P_PIDFD, static_cast<id_t>(bwrap_.pidfd.get()), &info,
+                        WEXITED | __WALL) == 0
+                     ? DescribeEnd(info)
+                     : std::strerror(errno);
     bwrap_gone_ = true;
   }
   if (events[4].revents != 0) init_gone_ = true;
@@ -388,9 +431,15 @@ bool Run::ReadPacket() {
   message.msg_iovlen = 1;
   message.msg_control = extra;
   message.msg_controllen = sizeof(extra);
-  const ssize_t size = recvmsg(control_.get(), &message, MSG_DONTWAIT);
-  if (size < 0 && (errno == EINTR || errno == EAGAIN)) return false;
+  ssize_t size;
+  do {
+    size = recvmsg(control_.get(), &message, MSG_DONTWAIT);
+    // That init went without reading our last word is said once, and before
+    // what it had sent itself.
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (size < 0 && errno == EAGAIN) return false;
   if (size < static_cast<ssize_t>(sizeof(InitHeader))) {
+    if (size < 0) conversation_error_ = errno;
     control_.Reset();
     return false;
   }
@@ -409,8 +458,7 @@ bool Run::ReadPacket() {
       break;
     }
     case InitPacket::kFailed:
-      if (result_.message.empty()) result_.message = body;
-      Stop(SandboxOutcome::kSandboxFailure);
+      Fail(body);
       break;
     case InitPacket::kStarted:
       if (body.size() == sizeof(started_ns_)) {
@@ -467,11 +515,16 @@ bool Run::ReadPacket() {
 // Init is ready. From now on it can be killed by itself, and is counted.
 void Run::Greet(pid_t pid) {
   init_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!init_) {
+    Fail(absl::StrCat("cannot open the sandbox's first process, ", pid, ": ",
+                      std::strerror(errno)));
+    return;
+  }
   // Its number may have become another's only if it is not bwrap's child.
-  if (!init_ || ParentOf(pid) != bwrap_.pid) {
+  if (const pid_t parent = ParentOf(pid); parent != bwrap_.pid) {
     init_.Reset();
-    result_.message = "the sandbox's first process was lost";
-    Stop(SandboxOutcome::kSandboxFailure);
+    Fail(absl::StrCat("the sandbox's first process, ", pid, ", is a child of ",
+                      parent, ", not of ", bwrap_.pid));
     return;
   }
   if (killed_) {
@@ -481,14 +534,15 @@ void Run::Greet(pid_t pid) {
   if (cgroup_ != nullptr) {
     const absl::Status begun = cgroup_->Begin(limits_.memory_bytes);
     if (!begun.ok()) {
-      result_.message = grpccommon::ToStd(begun.message());
-      Stop(SandboxOutcome::kSandboxFailure);
+      Fail(grpccommon::ToStd(begun.message()));
       Kill();
       return;
     }
   }
+  launched_ = true;
+  // If this fails, init has gone, which is noticed anyway.
   const InitHeader go{InitPacket::kGo, 0};
-  if (send(control_.get(), &go, sizeof(go), MSG_NOSIGNAL) < 0) control_.Reset();
+  send(control_.get(), &go, sizeof(go), MSG_NOSIGNAL);
 }
 
 bool Run::ReadStream(Stream& stream) {
@@ -512,8 +566,8 @@ void Run::CheckLimits() {
   }
   if (!is_started()) {
     if (now >= spawned_ns_ + context_.options.setup_timeout.count()) {
-      result_.message = "the set-up took too long";
-      Stop(SandboxOutcome::kSandboxFailure);
+      Fail(absl::StrCat("no end of it within ",
+                        context_.options.setup_timeout / 1ms, " ms"));
       Kill();
     }
     return;
@@ -524,7 +578,7 @@ void Run::CheckLimits() {
     return;
   }
   if (cgroup_ == nullptr || now < look_at_ns_) return;
-  if (cgroup_->OutOfMemory() > 0) return Stop(SandboxOutcome::kMemoryLimit);
+  if (cgroup_->RanOutOfMemory()) return Stop(SandboxOutcome::kMemoryLimit);
   if (cgroup_->RefusedProcesses() > 0) {
     return Stop(SandboxOutcome::kProcessLimit);
   }
@@ -551,6 +605,11 @@ void Run::Stop(SandboxOutcome outcome) {
           0) {
     Kill();
   }
+}
+
+void Run::Fail(std::string_view why) {
+  if (failure_.empty()) failure_ = why;
+  Stop(SandboxOutcome::kSandboxFailure);
 }
 
 void Run::Kill() {
@@ -598,19 +657,8 @@ void Run::Finish() {
     result_.cpu_time = cpu_time_;
   }
   result_.outcome = Judge();
-  if (result_.outcome == SandboxOutcome::kSandboxFailure &&
-      result_.message.empty()) {
-    char text[1024];
-    const ssize_t size = read(complaints_.get(), text, sizeof(text));
-    result_.message = is_started() ? "the sandbox was killed from outside"
-                                   : "the set-up failed";
-    if (size > 0) {
-      std::string_view complaint(text, static_cast<std::size_t>(size));
-      while (!complaint.empty() && complaint.back() == '\n') {
-        complaint.remove_suffix(1);
-      }
-      result_.message.append(": ").append(complaint);
-    }
+  if (result_.outcome == SandboxOutcome::kSandboxFailure) {
+    result_.message = DescribeFailure();
   }
   if (result_.outcome == SandboxOutcome::kExited && result_.exit_code == 0 &&
       job_.request.workspace != nullptr) {
@@ -618,20 +666,51 @@ void Run::Finish() {
   }
 }
 
-SandboxOutcome Run::Judge() {
-  if (outcome_ == SandboxOutcome::kCancelled ||
-      outcome_ == SandboxOutcome::kSandboxFailure) {
-    return *outcome_;
+std::string Run::DescribeFailure() const {
+  std::string text = absl::StrCat(
+      failure_.empty() ? "the sandbox was killed" : failure_,
+      " (stage: ", grpccommon::ToAbsl(StageName(stage())),
+      "; bubblewrap: ", bwrap_end_.empty() ? "not started" : bwrap_end_);
+  if (conversation_error_ != 0) {
+    absl::StrAppend(&text,
+                    "; its socket: ", std::strerror(conversation_error_));
   }
-  if (!is_started()) return SandboxOutcome::kSandboxFailure;
-  if (cgroup_ != nullptr && cgroup_->OutOfMemory() > 0) {
+  if (cgroup_ != nullptr) {
+    absl::StrAppend(
+        &text, "; killed for want of memory: ", cgroup_->KilledForMemory());
+  }
+  char complaint[1024];
+  ssize_t size = complaints_
+                     ? read(complaints_.get(), complaint, sizeof(complaint))
+                     : ssize_t{0};
+  while (size > 0 && complaint[size - 1] == '\n') --size;
+  if (size > 0) {
+    absl::StrAppend(
+        &text, "; it said: ",
+        absl::string_view(complaint, static_cast<std::size_t>(size)));
+  }
+  return text + ")";
+}
+
+SandboxOutcome Run::Judge() {
+  if (outcome_ == SandboxOutcome::kCancelled) return *outcome_;
+  // Even if it comes before the program's first instruction: then it was given
+  // too little to be started with.
+  if (launched_ && cgroup_ != nullptr && cgroup_->RanOutOfMemory()) {
     return SandboxOutcome::kMemoryLimit;
+  }
+  if (outcome_ == SandboxOutcome::kSandboxFailure || !is_started()) {
+    return SandboxOutcome::kSandboxFailure;
   }
   if (outcome_.has_value()) return *outcome_;
   if (cgroup_ != nullptr && cgroup_->RefusedProcesses() > 0) {
     return SandboxOutcome::kProcessLimit;
   }
-  // Init went without a word, and not because of its memory.
+  if (cgroup_ != nullptr && cgroup_->KilledForMemory() > 0) {
+    failure_ = "killed for its memory within its limit: others are short of it";
+    return SandboxOutcome::kSandboxFailure;
+  }
+  // Init went without a word, and not because of the program's memory.
   if (!end_.has_value()) return SandboxOutcome::kSandboxFailure;
   switch (end_->limit) {
     case InitLimit::kCpu:

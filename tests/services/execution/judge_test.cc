@@ -191,9 +191,11 @@ TEST_F(JudgeTest, ARunThatTheSandboxFailedIsMadeOnceMore) {
   EXPECT_THAT(recorder_->steps,
               ElementsAre("compiling", "running 1", "running 2", "end"));
   EXPECT_EQ(sandbox_.runs(), 3);
+  EXPECT_EQ(metrics_->sandbox_failures->Value(), 1U);
   failures = 2;
   Run("echo", 2);
   EXPECT_EQ(recorder_->verdict, v1::VERDICT_INTERNAL);
+  EXPECT_EQ(metrics_->sandbox_failures->Value(), 3U);
 }
 
 TEST_F(JudgeTest, GivesTheProgramItsLimits) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/wait.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -131,7 +132,8 @@ TEST_F(RunCgroupTest, MakesAndRemovesAFolderPerController) {
       EXPECT_TRUE(std::filesystem::exists(folder + "/" + name_));
     }
     EXPECT_FALSE(parent_.Create(name_, 64 << 20, 10).ok()) << "is there";
-    EXPECT_EQ((*cgroup)->OutOfMemory(), 0);
+    EXPECT_EQ((*cgroup)->KilledForMemory(), 0);
+    EXPECT_FALSE((*cgroup)->RanOutOfMemory());
     EXPECT_EQ((*cgroup)->RefusedProcesses(), 0);
   }
   for (const std::string& folder : parent_.folders()) {
@@ -165,6 +167,119 @@ TEST_F(RunCgroupTest, RemovesWhatOthersLeftWithItsProcesses) {
     EXPECT_FALSE(std::filesystem::exists(folder + "/" + name_));
   }
   reaper.join();
+}
+
+// The kernel's own hierarchy of version 2, below a folder for this test. Its
+// controllers are not there if version 1 has them.
+class RealVersionTwoTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::istringstream lines(CgroupParent::OwnSource().mountinfo);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.find(" - cgroup2 ") == std::string::npos) continue;
+      std::istringstream words(line);
+      std::string id, parent, device, root;
+      words >> id >> parent >> device >> root >> mount_;
+    }
+    if (mount_.empty()) GTEST_SKIP() << "no cgroup v2 is mounted";
+    if (access(mount_.c_str(), W_OK) != 0 || geteuid() != 0) {
+      GTEST_SKIP() << "cannot make folders in " << mount_;
+    }
+    folder_ = mount_ + "/v2-test-" + std::to_string(getpid());
+    ASSERT_EQ(mkdir(folder_.c_str(), 0755), 0) << std::strerror(errno);
+  }
+  void TearDown() override {
+    if (folder_.empty()) return;
+    EXPECT_EQ(RemoveCgroups(folder_, "run"), 0);
+    EXPECT_EQ(RemoveCgroups(folder_, "service"), 0);
+    EXPECT_EQ(RemoveCgroups(mount_, "v2-test-" + std::to_string(getpid())), 0);
+  }
+
+  bool HasControllers() const {
+    const std::string has = Read(folder_ + "/cgroup.controllers");
+    return has.find("memory") != std::string::npos &&
+           has.find("pids") != std::string::npos;
+  }
+  static std::string Read(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  static bool Enter(const std::string& folder) {
+    std::ofstream file(folder + "/cgroup.procs");
+    file << "0" << std::flush;
+    return file.good();
+  }
+  // A process in `folder`, until it is killed.
+  static pid_t StartIn(const std::string& folder) {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (!Enter(folder)) _exit(1);
+      for (;;) pause();
+    }
+    while (Read(folder + "/cgroup.procs").empty() &&
+           waitpid(child, nullptr, WNOHANG) == 0) {
+      std::this_thread::yield();
+    }
+    return child;
+  }
+
+  std::string mount_;
+  std::string folder_;
+};
+
+TEST_F(RealVersionTwoTest, RemovesFoldersWithAllTheirProcesses) {
+  const std::string run = folder_ + "/run-1";
+  ASSERT_EQ(mkdir(run.c_str(), 0755), 0);
+  const pid_t stray = StartIn(run);
+  EXPECT_EQ(Read(run + "/cgroup.procs"), std::to_string(stray) + "\n");
+  EXPECT_EQ(RemoveCgroups(folder_, "other"), 0);
+  EXPECT_TRUE(std::filesystem::exists(run));
+  int status = 0;
+  std::thread reaper([&] { waitpid(stray, &status, 0); });
+  EXPECT_EQ(RemoveCgroups(folder_, "run-"), 0);
+  reaper.join();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_FALSE(std::filesystem::exists(run));
+}
+
+TEST_F(RealVersionTwoTest, DoesNotDivideAFolderThatOthersAreIn) {
+  if (!HasControllers()) GTEST_SKIP() << "version 1 has the controllers";
+  const pid_t other = StartIn(folder_);
+  const CgroupParent parent = CgroupParent::Find({}, folder_);
+  EXPECT_FALSE(parent.memory() || parent.pids());
+  EXPECT_THAT(parent.detail(), HasSubstr("other processes are in " + folder_));
+  EXPECT_EQ(Read(folder_ + "/cgroup.subtree_control"), "");
+  kill(other, SIGKILL);
+  waitpid(other, nullptr, 0);
+}
+
+TEST_F(RealVersionTwoTest, MovesIntoALeafAndFindsItsPlaceAgain) {
+  if (!HasControllers()) GTEST_SKIP() << "version 1 has the controllers";
+  const pid_t service = fork();
+  if (service == 0) {
+    if (!Enter(folder_)) _exit(1);
+    for (int i = 0; i < 2; ++i) {
+      const CgroupParent parent =
+          CgroupParent::Find(CgroupParent::OwnSource(), "");
+      if (parent.folders() != std::vector<std::string>{folder_}) _exit(2);
+      if (parent.detail() != "cgroup v2: memory, pids, cpu") _exit(3);
+      const auto run = parent.Create("run", 64 << 20, 3);
+      if (!run.ok()) _exit(4);
+      const pid_t program = fork();
+      if (program == 0) {
+        const int fd = (*run)->entrances()[0].get();
+        _exit(write(fd, "0", 1) == 1 ? 0 : 1);
+      }
+      int status = 0;
+      waitpid(program, &status, 0);
+      if (status != 0) _exit(5);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(service, &status, 0);
+  EXPECT_EQ(status, 0) << "code " << WEXITSTATUS(status);
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/service"));
 }
 
 }  // namespace

@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <ostream>
 #include <sstream>
@@ -95,8 +94,10 @@ inline std::vector<std::string> Strays() {
     }
     struct stat info;
     if (stat(entry.path().c_str(), &info) != 0) continue;
-    std::ifstream file(entry.path() / "stat");
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    // Reading what has just gone fails, without an exception here.
+    std::ostringstream contents;
+    contents << std::ifstream(entry.path() / "stat").rdbuf();
+    const std::string text = contents.str();
     const std::size_t name_end = text.rfind(')');
     if (name_end == std::string::npos) continue;
     std::istringstream fields(text.substr(name_end + 1));

@@ -178,6 +178,13 @@ TEST_F(SandboxHostileTest, LeavesNoMemoryThatNobodyCounts) {
 
 // --------------------------------------------------------------------- disk
 
+TEST_F(SandboxHostileTest, IsTheFirstToGoWhenMemoryRunsOut) {
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(Run(Sh("cat /proc/1/oom_score_adj /proc/self/oom_score_adj")),
+                Said("0\n1000\n"));
+  }
+}
+
 TEST_F(SandboxHostileTest, FillsItsOwnDiskOnly) {
   const SandboxResult result =
       Run(Sh("i=0; while head -c 500000 /dev/zero >f$i; do i=$((i+1)); done; "

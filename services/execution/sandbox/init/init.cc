@@ -48,6 +48,8 @@ constexpr char kWork[] = "/work";
 constexpr int kMaxDepth = 32;
 // Of the kept files, so that no path outgrows a packet.
 constexpr std::size_t kMaxPath = 256;
+// A millisecond each.
+constexpr int kSendAttempts = 1000;
 
 std::int64_t Nanoseconds(const timespec& time) {
   return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
@@ -75,9 +77,20 @@ void Send(InitPacket type, std::uint32_t value, const void* body,
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
-  while (sendmsg(kControlFd, &message, MSG_NOSIGNAL) < 0) {
-    // Nobody listens any more: everything ends with us.
-    if (errno != EINTR) _exit(1);
+  // A packet takes memory of the run's, which may have none left until the
+  // program is dead.
+  for (int attempt = 0; sendmsg(kControlFd, &message, MSG_NOSIGNAL) < 0;) {
+    if (errno == EINTR) continue;
+    if ((errno == ENOMEM || errno == ENOBUFS) && ++attempt < kSendAttempts) {
+      const timespec moment{0, 1'000'000};
+      nanosleep(&moment, nullptr);
+      continue;
+    }
+    // Mostly nobody listens any more: everything ends with us. If somebody
+    // does, it is for them.
+    dprintf(STDERR_FILENO, "cannot send packet %u: %s\n",
+            static_cast<unsigned>(type), strerror(errno));
+    _exit(1);
   }
 }
 
@@ -249,7 +262,12 @@ void Limit(int launch_fd, __rlimit_resource resource, rlim_t value) {
 
 [[noreturn]] void BecomeProgram(const InitSpec& spec, char** argv,
                                 char** environment, const sock_filter* filter,
-                                int launch_fd) {
+                                int launch_fd, int init_oom_fd) {
+  // Init's, whoever writes to it. Not by init itself: until it had its turn,
+  // the two would be equally fit to be killed for their memory.
+  if (init_oom_fd >= 0) {
+    [[maybe_unused]] const ssize_t written = write(init_oom_fd, "0", 1);
+  }
   for (int signal = 1; signal < NSIG; ++signal) {
     if (signal != SIGKILL && signal != SIGSTOP) {
       struct sigaction action {};
@@ -541,7 +559,7 @@ int Init() {
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   // If memory runs out, the program is to go before us: it inherits the 1000,
-  // which we undo for ourselves by the same file.
+  // and undoes it for us by the same file before it does anything else.
   const int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (oom >= 0) {
     [[maybe_unused]] const ssize_t written = write(oom, "1000", 4);
@@ -584,16 +602,13 @@ int Init() {
   program.pid = fork();
   if (program.pid < 0) Fail("fork");
   if (program.pid == 0) {
-    BecomeProgram(spec, argv, environment, filter, launch_pipe[1]);
+    BecomeProgram(spec, argv, environment, filter, launch_pipe[1], oom);
   }
   for (const int fd :
        {launch_pipe[1], kSpecFd, kInputFd, kOutputFd, kErrorFd}) {
     close(fd);
   }
-  if (oom >= 0) {
-    [[maybe_unused]] const ssize_t written = write(oom, "0", 1);
-    close(oom);
-  }
+  if (oom >= 0) close(oom);
 
   // One word before execve, and another only if that fails.
   Launch launch;
@@ -610,8 +625,15 @@ int Init() {
     errno = launch.error;
     Fail(launch.step);
   } else {
-    errno = ECHILD;
-    Fail("the program's process was lost");
+    Reap(program, 0);
+    char text[64];
+    const int size =
+        snprintf(text, sizeof(text), "the program's process was lost: %s %d",
+                 WIFSIGNALED(program.status) ? "signal" : "code",
+                 WIFSIGNALED(program.status) ? WTERMSIG(program.status)
+                                             : WEXITSTATUS(program.status));
+    Send(InitPacket::kFailed, 0, text, static_cast<std::size_t>(size));
+    return 1;
   }
   close(launch_pipe[0]);
 
