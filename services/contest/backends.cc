@@ -345,14 +345,26 @@ void Backends::RunTests(const Submission& submission,
   request.set_language(submission.language);
   request.set_source(submission.source);
   request.mutable_problem()->set_problem_id(submission.problem_id);
+  Cached<ProblemInfo>* cached = nullptr;
   {
     const MutexLock lock(mutex_);
     ++running_;
     const auto known = known_problems_.find(submission.problem_id);
     if (known != known_problems_.end() && known->second.value != nullptr) {
+      cached = &known->second;
       request.mutable_problem()->set_min_tests_version(
-          known->second.value->tests_version);
+          cached->value->tests_version);
     }
+  }
+  // A version that is no more, as of a database that was restored, would be
+  // waited for as long as nobody asks again.
+  if (cached != nullptr) {
+    Want<ProblemInfo>(
+        *cached, false,
+        [this, id = submission.problem_id, cached] {
+          FetchProblem(id, *cached);
+        },
+        [](const std::shared_ptr<const ProblemInfo>&) {});
   }
   (new Run(*this, std::move(progress), std::move(done)))->Start(request);
 }

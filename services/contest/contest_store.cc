@@ -101,7 +101,8 @@ void WriteProblems(soci::session& sql, const Contest& contest) {
 constexpr char kSubmissionColumns[] =
     "s.id, s.contest_id, s.user_id, p.team_name, s.number, s.label, "
     "s.problem_id, s.language, s.submitted_at, s.verdict, s.passed_count, "
-    "s.test_count, s.cpu_time, s.wall_time, s.memory_bytes, s.judged_at";
+    "s.test_count, s.cpu_time, s.wall_time, s.memory_bytes, s.judged_at, "
+    "s.not_judged";
 constexpr char kSubmissionTables[] =
     " FROM contest_submissions s JOIN contest_participants p"
     " ON p.contest_id = s.contest_id AND p.user_id = s.user_id";
@@ -111,11 +112,11 @@ constexpr char kSubmissionTexts[] = ", s.compiler_output, s.source";
 class SubmissionReader {
  public:
   explicit SubmissionReader(Query& query) : query_(query) {
-    query_.Into(row_.id, row_.contest_id, row_.user_id, row_.team_name,
-                row_.number, row_.label, row_.problem_id, row_.language,
-                row_.submitted_at, verdict_, judgement_.passed_count,
-                judgement_.test_count, cpu_time_, wall_time_,
-                judgement_.usage.memory_bytes, row_.judged_at);
+    query_.Into(
+        row_.id, row_.contest_id, row_.user_id, row_.team_name, row_.number,
+        row_.label, row_.problem_id, row_.language, row_.submitted_at, verdict_,
+        judgement_.passed_count, judgement_.test_count, cpu_time_, wall_time_,
+        judgement_.usage.memory_bytes, row_.judged_at, judgement_.not_judged);
   }
   // After that, the columns of kSubmissionTexts.
   void WithTexts() { query_.Into(judgement_.compiler_output, row_.source); }
@@ -590,12 +591,13 @@ absl::StatusOr<std::vector<JudgeJob>> ContestStore::Claim(const Judge& judge,
       Query lease(sql,
                   "UPDATE contest_submissions SET lease_holder = :holder,"
                   " lease_token = :token, lease_until = :until,"
-                  " attempts = attempts + 1 WHERE id = :id RETURNING attempts");
+                  " attempts = attempts + 1 WHERE id = :id"
+                  " RETURNING attempts, failures");
       lease.Bind("holder", judge.name)
           .Bind("token", judge.token)
           .Bind("until", until)
           .Bind("id", id)
-          .Into(job.attempt);
+          .Into(job.attempt, job.failures);
       lease.Next();
       std::optional<Submission> submission = ReadSubmission(sql, id);
       if (!submission.has_value()) continue;
@@ -648,13 +650,14 @@ absl::Status ContestStore::GiveBack(const Judge& judge) {
 }
 
 absl::Status ContestStore::Postpone(const Judge& judge, std::string_view id,
-                                    WallTime not_before) {
+                                    WallTime not_before, bool failed) {
   return database_->Run([&](soci::session& sql) -> absl::Status {
     Query(sql,
           "UPDATE contest_submissions SET lease_until = 0, lease_token = '',"
-          " not_before = :not_before"
+          " not_before = :not_before, failures = failures + :failed"
           " WHERE id = :id AND verdict IS NULL AND lease_token = :token")
         .Bind("not_before", not_before)
+        .Bind("failed", failed ? 1 : 0)
         .Bind("id", id)
         .Bind("token", judge.token)
         .Run();
@@ -687,7 +690,8 @@ absl::StatusOr<std::optional<Submission>> ContestStore::Record(
               " passed_count = :passed_count, test_count = :test_count,"
               " cpu_time = :cpu_time, wall_time = :wall_time,"
               " memory_bytes = :memory_bytes, judged_at = :judged_at,"
-              " compiler_output = :compiler_output, lease_until = 0"
+              " compiler_output = :compiler_output, not_judged = :not_judged,"
+              " reported = :reported, lease_until = 0"
               " WHERE id = :id AND verdict IS NULL AND lease_token = :token")
             .Bind("verdict", judgement.verdict)
             .Bind("passed_count", judgement.passed_count)
@@ -697,6 +701,8 @@ absl::StatusOr<std::optional<Submission>> ContestStore::Record(
             .Bind("memory_bytes", judgement.usage.memory_bytes)
             .Bind("judged_at", now)
             .Bind("compiler_output", judgement.compiler_output)
+            .Bind("not_judged", judgement.not_judged)
+            .Bind("reported", judgement.verdict == Verdict::kInternal)
             .Bind("id", id)
             .Bind("token", judge.token)
             .Run();

@@ -43,6 +43,8 @@ struct JudgeJob {
   Submission submission;
   /// How often it was begun, this time included.
   int attempt = 1;
+  /// How often it was postponed because it failed.
+  int failures = 0;
 };
 
 /// What the problem service is to be told.
@@ -160,14 +162,16 @@ class ContestStore {
   absl::Status TakeBack(const Judge& judge);
   /// Gives back what this start holds.
   absl::Status GiveBack(const Judge& judge);
-  /// Gives one back, for another attempt from `not_before` on.
+  /// Gives one back, for another attempt from `not_before` on; with `failed`,
+  /// it counts as a failure.
   absl::Status Postpone(const Judge& judge, std::string_view id,
-                        WallTime not_before);
+                        WallTime not_before, bool failed = false);
   /// When the next submission is to be judged that nobody judges now: a time
   /// that may have passed; none if there is no such.
   absl::StatusOr<std::optional<WallTime>> NextToJudge();
   /// Records the verdict and what it is worth, once: absent if there is one
-  /// already, or if the lease is another's.
+  /// already, or if the lease is another's. One that says nothing about the
+  /// program (kInternal) is not to be reported.
   absl::StatusOr<std::optional<Submission>> Record(const Judge& judge,
                                                    std::string_view id,
                                                    const Judgement& judgement);

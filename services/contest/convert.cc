@@ -121,6 +121,8 @@ v1::Submission ToProto(const Submission& submission, bool with_texts) {
   const Judgement& judgement = *submission.judgement;
   proto.set_state(v1::SUBMISSION_STATE_JUDGED);
   proto.set_verdict(static_cast<execution::v1::Verdict>(judgement.verdict));
+  proto.set_not_judged_reason(
+      static_cast<v1::NotJudgedReason>(judgement.not_judged));
   proto.set_passed_count(judgement.passed_count);
   proto.set_test_count(judgement.test_count);
   SetDuration(judgement.usage.cpu_time,

@@ -2,6 +2,7 @@
 #include "services/contest/judging.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <utility>
 #include <vector>
@@ -14,6 +15,49 @@
 namespace platform::contest {
 
 using grpccommon::MutexLock;
+
+namespace {
+
+// What it says about a submission that it was not judged.
+enum class Failure {
+  kNone,     // the execution service is away, full, or does not let us in
+  kRefused,  // it will not execute this one
+  kFailed,   // it tried
+};
+
+Failure FailureOf(const absl::Status& why, bool begun) {
+  switch (why.code()) {
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+      return Failure::kRefused;
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnimplemented:
+      return Failure::kNone;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      // Perhaps it was this program that ended the service, or took too long.
+      return begun ? Failure::kFailed : Failure::kNone;
+    case absl::StatusCode::kResourceExhausted:
+      // Where it is full, it says when to come back; what is too large for it
+      // stays too large.
+      return grpccommon::RetryDelayOf(why).has_value() ? Failure::kNone
+                                                       : Failure::kFailed;
+    default:
+      return Failure::kFailed;
+  }
+}
+
+NotJudged ReasonFor(const absl::Status& why, Failure failure) {
+  if (failure == Failure::kFailed) return NotJudged::kExecutionFailed;
+  return absl::IsNotFound(why) ? NotJudged::kProblemNotFound
+                               : NotJudged::kRefused;
+}
+
+}  // namespace
 
 // Everything runs as a callback of the store, the scheduler or the executor;
 // whichever is the last may find the judging itself gone.
@@ -59,10 +103,11 @@ struct Judging::State : std::enable_shared_from_this<State> {
   void Look();
   void Renew();
   void Begin(const JudgeJob& job);
-  void Executed(const JudgeJob& job, absl::StatusOr<Judgement> judgement);
+  void NoVerdict(const std::shared_ptr<const JudgeJob>& job,
+                 const absl::Status& why, Failure failure);
   void Record(const std::shared_ptr<const JudgeJob>& job,
               const Judgement& judgement);
-  void Postpone(const JudgeJob& job, const absl::Status& why);
+  void Postpone(const JudgeJob& job, const absl::Status& why, bool failed);
   void End(const std::string& id);
   Duration DelayAfter(int attempt, const absl::Status& why) const;
 };
@@ -160,21 +205,43 @@ void Judging::State::Renew() {
 
 void Judging::State::Begin(const JudgeJob& job) {
   const auto shared = std::make_shared<const JudgeJob>(job);
+  const auto begun = std::make_shared<std::atomic<bool>>(false);
   execute(
       shared->submission,
-      [self = shared_from_this(), shared](const JudgeProgress& progress) {
+      [self = shared_from_this(), shared,
+       begun](const JudgeProgress& progress) {
+        if (progress.state > JudgeProgress::kQueued) *begun = true;
         self->listener.progress(shared->submission.id, progress);
       },
-      [self = shared_from_this(), shared](absl::StatusOr<Judgement> judgement) {
+      [self = shared_from_this(), shared,
+       begun](absl::StatusOr<Judgement> judgement) {
         if (judgement.ok() && judgement->verdict != Verdict::kInternal) {
           self->Record(shared, *judgement);
+        } else if (judgement.ok()) {
+          self->NoVerdict(shared,
+                          absl::InternalError("the execution service failed"),
+                          Failure::kFailed);
         } else {
-          self->Postpone(*shared, judgement.ok()
-                                      ? absl::UnavailableError(
-                                            "the execution service failed")
-                                      : judgement.status());
+          self->NoVerdict(shared, judgement.status(),
+                          FailureOf(judgement.status(), *begun));
         }
       });
+}
+
+void Judging::State::NoVerdict(const std::shared_ptr<const JudgeJob>& job,
+                               const absl::Status& why, Failure failure) {
+  if (failure == Failure::kNone) return Postpone(*job, why, false);
+  const int most = failure == Failure::kRefused ? options.max_refusals
+                                                : options.max_failures;
+  if (job->failures + 1 < most) return Postpone(*job, why, true);
+  logger.Error("a submission cannot be judged and ends without a verdict",
+               {{"submission", job->submission.id},
+                {"problem", job->submission.problem_id},
+                {"language", job->submission.language},
+                {"attempt", job->attempt},
+                {"error", why.ToString()}});
+  Record(job, {.verdict = Verdict::kInternal,
+               .not_judged = ReasonFor(why, failure)});
 }
 
 void Judging::State::Record(const std::shared_ptr<const JudgeJob>& job,
@@ -232,7 +299,8 @@ Duration Judging::State::DelayAfter(int attempt,
   return std::max(delay, grpccommon::RetryDelayOf(why).value_or(Duration(0)));
 }
 
-void Judging::State::Postpone(const JudgeJob& job, const absl::Status& why) {
+void Judging::State::Postpone(const JudgeJob& job, const absl::Status& why,
+                              bool failed) {
   const std::string id = job.submission.id;
   const Duration delay = DelayAfter(job.attempt, why);
   logger.Warning("a submission was not executed and will be tried again",
@@ -246,9 +314,9 @@ void Judging::State::Postpone(const JudgeJob& job, const absl::Status& why) {
   };
   const absl::Status added = store.Write(
       {.run =
-           [self = shared_from_this(), id,
-            until = clock.WallNow() + delay](ContestStore& contests) {
-             return contests.Postpone(self->judge, id, until);
+           [self = shared_from_this(), id, until = clock.WallNow() + delay,
+            failed](ContestStore& contests) {
+             return contests.Postpone(self->judge, id, until, failed);
            },
        .done = done});
   if (!added.ok()) done(added);
@@ -280,6 +348,8 @@ absl::StatusOr<std::unique_ptr<Judging>> Judging::Create(
   valid.Update(CheckRange("poll_interval", options.poll_interval,
                           milliseconds(10), minutes(1)));
   valid.Update(grpccommon::CheckOptions(options.retry, "retry."));
+  valid.Update(CheckRange("max_refusals", options.max_refusals, 1, 1e6));
+  valid.Update(CheckRange("max_failures", options.max_failures, 1, 1e6));
   if (options.name.empty()) {
     valid.Update(absl::InvalidArgumentError("name must not be empty"));
   }

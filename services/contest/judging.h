@@ -24,6 +24,7 @@ namespace platform::contest {
 /// What is known while a submission is judged.
 struct JudgeProgress {
   /// As execution.v1.ExecutionState numbers them.
+  static constexpr int kQueued = 1;
   int state = 0;
   int queue_position = 0;
   int test = 0;
@@ -32,8 +33,8 @@ struct JudgeProgress {
 
 /// Runs a submission's program against its problem's tests, elsewhere, and does
 /// not block. `done` is called once, on any thread, perhaps within the call: a
-/// judgement, or why there is none, which is never the program's fault. After
-/// `progress`, which may be called any number of times.
+/// judgement, or why there is none, as the execution service's errors tell.
+/// After `progress`, which may be called any number of times.
 using Execute =
     std::function<void(const Submission& submission,
                        std::function<void(const JudgeProgress&)> progress,
@@ -57,6 +58,14 @@ struct JudgingOptions {
       .kind = grpccommon::BackoffKind::kEqualJitter,
       .initial = std::chrono::milliseconds(250),
       .max = std::chrono::seconds(30)};
+  /// A submission that the execution service refuses for a reason that does not
+  /// pass by itself (its problem was deleted, its language removed) is tried so
+  /// often before that is believed, in [1, 1e6]: with the delays above, for
+  /// three quarters of a minute.
+  int max_refusals = 8;
+  /// One whose execution begins and fails, or never gets a verdict, is tried so
+  /// often, refusals included, in [1, 1e6]: for a quarter of an hour at least.
+  int max_failures = 50;
   /// Between two attempts to store a verdict.
   Duration store_retry = std::chrono::seconds(1);
 };
@@ -64,8 +73,10 @@ struct JudgingOptions {
 /// Judges what was submitted, in the background: takes the leases of pending
 /// submissions from the database, has them executed, at most so many at a time,
 /// and records each verdict once. What could not be executed is tried again
-/// with growing delay, for ever: a submission never gets a verdict because of
-/// us, and none is lost, whenever this process ends.
+/// with growing delay: for ever while the execution service is away, full, or
+/// does not let us in, so that a submission gets no verdict because of that;
+/// else so often as the options say, and then ends with kInternal and the
+/// reason. None is lost, whenever this process ends.
 ///
 /// Thread-safe.
 class Judging {

@@ -53,6 +53,10 @@ int main() {
   app_options.judging.max_running =
       settings.Integer("MAX_JUDGING", std::size_t{16}, 1, 1000);
   app_options.judging.lease = settings.Duration("JUDGE_LEASE", 30s, 1s, 1h);
+  app_options.judging.max_refusals =
+      settings.Integer("MAX_REFUSALS", 8, 1, 1'000'000);
+  app_options.judging.max_failures =
+      settings.Integer("MAX_FAILURES", 50, 1, 1'000'000);
   app_options.live.poll_interval = app_options.watches.poll_interval =
       settings.Duration("POLL_INTERVAL", 500ms, 10ms, 1min);
   const absl::Status checked = settings.Check();

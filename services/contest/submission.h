@@ -16,9 +16,20 @@ struct Usage {
   std::int64_t memory_bytes = 0;
 };
 
+/// Why a submission ended without having been judged. The numbers are those of
+/// the proto.
+enum class NotJudged {
+  kNo = 0,
+  kProblemNotFound = 1,
+  kRefused = 2,
+  kExecutionFailed = 3,
+};
+
 /// What came of judging.
 struct Judgement {
   Verdict verdict = Verdict::kInternal;
+  /// With kInternal, which counts nothing.
+  NotJudged not_judged = NotJudged::kNo;
   int passed_count = 0;
   int test_count = 0;
   Usage usage;

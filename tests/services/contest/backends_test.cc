@@ -126,6 +126,35 @@ TEST_F(BackendsTest, CalledOffItEndsWhatRuns) {
               StatusIs(absl::StatusCode::kCancelled));
 }
 
+// As of a problem that was deleted, or a database that was restored.
+TEST_F(BackendsTest, RunningTestsItLooksForTheVersionThereIsNow) {
+  const auto run = [&] {
+    std::promise<void> ended;
+    backends_->RunTests(
+        {.problem_id = environment_.problem_a,
+         .language = "c",
+         .source = "accept"},
+        [](const JudgeProgress&) {}, [&](const auto&) { ended.set_value(); });
+    ended.get_future().wait();
+    return environment_.backends.executions.requests()
+        .back()
+        .problem()
+        .min_tests_version();
+  };
+  EXPECT_EQ(run(), 0) << "unknown";
+  EXPECT_EQ(gets(), 0);
+  EXPECT_THAT(Check(any_, "c"), IsOk());
+  EXPECT_EQ(run(), 7);
+  problem::v1::Problem restored;
+  restored.set_id(environment_.problem_a);
+  restored.set_tests_version(5);
+  environment_.backends.problems.Put(restored);
+  clock_.Advance(30s);
+  while (run() == 7) std::this_thread::yield();
+  EXPECT_EQ(run(), 5);
+  EXPECT_EQ(gets(), 2);
+}
+
 TEST_F(BackendsTest, NeedsNoProblemToCompleteNone) {
   std::promise<absl::Status> done;
   backends_->Complete(nullptr, {}, [&](const auto& complete) {

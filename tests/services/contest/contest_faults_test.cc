@@ -79,6 +79,37 @@ TEST_P(ContestFaultsTest, NoVerdictComesOfAnExecutionThatFails) {
   ExpectScoresOfSubmissions();
 }
 
+TEST_P(ContestFaultsTest, WhatCannotBeJudgedEndsAndCountsNothing) {
+  EXPECT_EQ(VerdictOf(Submit("wrong")), execution::v1::VERDICT_WRONG_ANSWER);
+  const auto before = Lines(client_->Board(contest_.id())->rows());
+  const std::map<std::string, v1::NotJudgedReason> reasons = {
+      {"gone", v1::NOT_JUDGED_REASON_PROBLEM_NOT_FOUND},
+      {"reject", v1::NOT_JUDGED_REASON_REFUSED},
+      {"internal 1000", v1::NOT_JUDGED_REASON_EXECUTION_FAILED}};
+  std::map<std::string, std::string> ids;
+  for (const auto& [how, reason] : reasons) ids[how] = Submit(how);
+  for (const auto& [how, reason] : reasons) {
+    const auto updates = client_->Judged(ids[how], "bob");
+    ASSERT_THAT(updates, IsOk()) << how;
+    const v1::Submission& last = updates->back().submission();
+    EXPECT_EQ(last.state(), v1::SUBMISSION_STATE_JUDGED);
+    EXPECT_EQ(last.verdict(), execution::v1::VERDICT_INTERNAL);
+    EXPECT_EQ(last.not_judged_reason(), reason) << how;
+    const auto read = client_->GetSubmission(ids[how], "bob");
+    EXPECT_EQ(read->not_judged_reason(), reason) << how;
+  }
+  EXPECT_EQ(environment_.backends.executions.executions().at("gone"), 8);
+  EXPECT_EQ(environment_.backends.executions.executions().at("internal 1000"),
+            50);
+  EXPECT_EQ(Lines(client_->Board(contest_.id())->rows()), before);
+  ExpectScoresOfSubmissions();
+  // Only what is later submitted and judged is reported besides the first.
+  const std::string accepted = Submit("accept");
+  EXPECT_EQ(VerdictOf(accepted), execution::v1::VERDICT_ACCEPTED);
+  environment_.backends.problems.WaitForReports(2);
+  EXPECT_TRUE(environment_.backends.problems.reports().contains(accepted));
+}
+
 TEST_P(ContestFaultsTest, WaitsForAnExecutionServiceThatGoesAndComesBack) {
   const std::string hanging = Submit("hang");
   environment_.backends.executions.WaitForHanging(1);

@@ -539,6 +539,43 @@ TEST_P(ContestStoreTest, RemembersWhatWasNotReported) {
   EXPECT_THAT(*store_->Unreported(clock_.WallNow(), 10), SizeIs(1));
 }
 
+TEST_P(ContestStoreTest, WhatWasNotJudgedCountsNothingAndIsNotReported) {
+  const Contest contest = MakeContest();
+  Register(contest, "bob");
+  const std::string wrong = Submit(contest, "bob").id;
+  const std::string id = Submit(contest, "bob").id;
+  for (int failure = 0; failure < 2; ++failure) {
+    const auto jobs = Write([&](ContestStore& store) {
+      return store.Claim(judge_, clock_.WallNow() + 30s, 10);
+    });
+    ASSERT_THAT(*jobs, SizeIs(failure == 0 ? 2 : 1));
+    EXPECT_EQ(jobs->back().failures, failure);
+    Record(judge_, wrong, Verdict::kWrongAnswer);
+    for (const bool failed : {true, false}) {
+      EXPECT_THAT(Write([&](ContestStore& store) {
+                    return store.Postpone(judge_, id, clock_.WallNow(), failed);
+                  }),
+                  IsOk());
+    }
+  }
+  Claim(judge_);
+  const auto recorded = Write([&](ContestStore& store) {
+    return store.Record(judge_, id,
+                        {.verdict = Verdict::kInternal,
+                         .not_judged = NotJudged::kProblemNotFound});
+  });
+  ASSERT_THAT(recorded, IsOk());
+  const auto read = store_->GetSubmission(id);
+  EXPECT_EQ(read->judgement->verdict, Verdict::kInternal);
+  EXPECT_EQ(read->judgement->not_judged, NotJudged::kProblemNotFound);
+  EXPECT_EQ(store_->GetSubmission(wrong)->judgement->not_judged,
+            NotJudged::kNo);
+  EXPECT_THAT(*store_->Unreported(clock_.WallNow(), 10), SizeIs(1));
+  const auto board = store_->ReadBoard(contest.id, 0);
+  ASSERT_THAT(board->cells, SizeIs(1));
+  EXPECT_EQ(board->cells[0].full, (Cell{.wrong = 1}));
+}
+
 TEST_P(ContestStoreTest, TellsWhatHasChangedOfTheBoard) {
   const Contest contest = MakeContest();
   Register(contest, "bob");

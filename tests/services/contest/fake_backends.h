@@ -122,6 +122,9 @@ class FakeProblemService final
 ///   internal 2 | refuse 2 | die 2              twice no verdict (INTERNAL; the
 ///                                              queue is full; UNAVAILABLE in
 ///                                              mid-stream), then accepted
+///   gone | reject                              never: NOT_FOUND for its
+///   problem,
+///                                              INVALID_ARGUMENT
 ///   hang                                       runs until it is cancelled or
 ///                                              released
 ///
@@ -239,6 +242,13 @@ class FakeExecutionService final
                                 std::chrono::milliseconds(20)));
     }
     Step(*writer, execution::v1::EXECUTION_STATE_QUEUED);
+    if (what == "gone") {
+      return writer->Finish(grpccommon::NotFound("problem", "it"));
+    }
+    if (what == "reject") {
+      return writer->Finish(grpccommon::InvalidFields(
+          {{"language", "is none of those that ListLanguages tells"}}));
+    }
     Step(*writer, execution::v1::EXECUTION_STATE_COMPILING);
     if (what == "die" && fail) {
       return writer->Finish(absl::UnavailableError("it was told to die"));

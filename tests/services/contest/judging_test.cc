@@ -112,6 +112,21 @@ class JudgingTest : public ::testing::Test {
     return verdict;
   }
 
+  NotJudged ReasonOf(const std::string& id) {
+    NotJudged reason = NotJudged::kNo;
+    Write([&](ContestStore& store) {
+      reason = store.GetSubmission(id)->judgement->not_judged;
+      return absl::OkStatus();
+    });
+    return reason;
+  }
+
+  // Tries again at the next look.
+  static JudgingOptions Hasty(JudgingOptions options) {
+    options.poll_interval = 10ms;
+    options.retry = {.initial = 1ms, .max = 1ms};
+    return options;
+  }
   void Judge(JudgingOptions options = {}) {
     auto judging = Judging::Create(
         *store_, scheduler_,
@@ -249,6 +264,115 @@ TEST_F(JudgingTest, TriesAgainWithGrowingDelay) {
   EXPECT_EQ(VerdictOf(id), Verdict::kAccepted);
 }
 
+TEST_F(JudgingTest, WhatIsRefusedForGoodEndsWithTheReason) {
+  const std::vector<std::pair<absl::Status, NotJudged>> refusals = {
+      {grpccommon::NotFound("problem", "p1"), NotJudged::kProblemNotFound},
+      {grpccommon::InvalidFields({{"language", "is gone"}}),
+       NotJudged::kRefused},
+      {absl::FailedPreconditionError("no tests"), NotJudged::kRefused},
+      {absl::OutOfRangeError("too long"), NotJudged::kRefused}};
+  Judge(Hasty({.max_refusals = 3}));
+  for (const auto& [why, reason] : refusals) {
+    const std::string id = Submit();
+    for (int attempt = 1; attempt <= 3; ++attempt) {
+      EXPECT_EQ(VerdictOf(id), std::nullopt) << why;
+      Advance(10ms);
+      End(why);
+    }
+    EXPECT_EQ(VerdictOf(id), Verdict::kInternal) << why;
+    EXPECT_EQ(ReasonOf(id), reason) << why;
+    EXPECT_EQ(told().back(), id + " judged");
+  }
+  EXPECT_THAT(told(), SizeIs(refusals.size())) << "once each";
+  Advance(2s);
+  EXPECT_EQ(begun(), 3 * refusals.size());
+  EXPECT_EQ(judging_->running(), 0u);
+}
+
+TEST_F(JudgingTest, WhatFailsAgainAndAgainEnds) {
+  const std::vector<absl::StatusOr<Judgement>> failures = {
+      Judgement{.verdict = Verdict::kInternal},
+      absl::UnknownError("?"),
+      absl::InternalError("broken"),
+      absl::DataLossError("torn"),
+      absl::ResourceExhaustedError("too large a message"),
+  };
+  Judge(Hasty({.max_refusals = 1, .max_failures = 4}));
+  for (const auto& failure : failures) {
+    const std::string id = Submit();
+    for (int attempt = 1; attempt <= 4; ++attempt) {
+      EXPECT_EQ(VerdictOf(id), std::nullopt) << failure.status();
+      Advance(10ms);
+      End(failure);
+    }
+    EXPECT_EQ(VerdictOf(id), Verdict::kInternal) << failure.status();
+    EXPECT_EQ(ReasonOf(id), NotJudged::kExecutionFailed);
+  }
+}
+
+// One that ends the service, or takes longer than a call may.
+TEST_F(JudgingTest, ABrokenCallCountsOnceTheProgramHadBegun) {
+  Judge(Hasty({.max_failures = 2}));
+  for (const absl::Status& broken :
+       {absl::UnavailableError("gone"), absl::DeadlineExceededError("slow")}) {
+    const std::string id = Submit();
+    for (int attempt = 1; attempt <= 20; ++attempt) {
+      Advance(10ms);
+      const Running run = Take();
+      run.progress({.state = JudgeProgress::kQueued});
+      run.done(broken);
+      Settle();
+      ASSERT_EQ(VerdictOf(id), std::nullopt) << broken;
+    }
+    for (int attempt = 1; attempt <= 2; ++attempt) {
+      EXPECT_EQ(VerdictOf(id), std::nullopt) << broken;
+      Advance(10ms);
+      const Running run = Take();
+      run.progress({.state = JudgeProgress::kQueued});
+      run.progress({.state = JudgeProgress::kQueued + 1});
+      run.done(broken);
+      Settle();
+    }
+    EXPECT_EQ(VerdictOf(id), Verdict::kInternal) << broken;
+  }
+}
+
+TEST_F(JudgingTest, WaitsForEverForAServiceThatIsAwayFullOrClosed) {
+  const std::string id = Submit();
+  Judge(Hasty({.max_refusals = 1, .max_failures = 1}));
+  for (int round = 0; round < 10; ++round) {
+    for (const absl::Status& away :
+         {absl::UnavailableError("away"), absl::DeadlineExceededError("slow"),
+          absl::CancelledError("stops"), absl::PermissionDeniedError("role"),
+          absl::UnauthenticatedError("token"), absl::UnimplementedError("old"),
+          grpccommon::Exhausted("QUEUE_FULL", "executions", "full", 1ms)}) {
+      Advance(10ms);
+      End(away);
+      ASSERT_EQ(VerdictOf(id), std::nullopt) << away;
+    }
+  }
+  Advance(10ms);
+  End(Judgement{.verdict = Verdict::kAccepted});
+  EXPECT_EQ(VerdictOf(id), Verdict::kAccepted);
+}
+
+TEST_F(JudgingTest, ARestartForgetsNoRefusal) {
+  const std::string id = Submit();
+  const JudgingOptions options = Hasty({.max_refusals = 3});
+  for (int start = 1; start <= 3; ++start) {
+    Judge(options);
+    EXPECT_EQ(VerdictOf(id), std::nullopt);
+    Advance(10ms);
+    End(grpccommon::NotFound("problem", "p1"));
+    judging_->Stop();
+  }
+  EXPECT_EQ(VerdictOf(id), Verdict::kInternal);
+  Judge(options);
+  Advance(2s);
+  EXPECT_EQ(begun(), 3u);
+  EXPECT_THAT(told(), ElementsAre(id + " judged"));
+}
+
 TEST_F(JudgingTest, WaitsAsLongAsItIsAskedTo) {
   Submit();
   Judge({.poll_interval = 10ms, .retry = {.initial = 1ms, .max = 1ms}});
@@ -348,6 +472,8 @@ TEST_F(JudgingTest, RefusesOptionsThatMakeNoSense) {
                                    {.lease = 999ms},
                                    {.lease = 61min},
                                    {.poll_interval = 9ms},
+                                   {.max_refusals = 0},
+                                   {.max_failures = 0},
                                    {.retry = {.initial = 2s, .max = 1s}}}) {
     EXPECT_THAT(create(wrong), StatusIs(absl::StatusCode::kInvalidArgument));
   }
