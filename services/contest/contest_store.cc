@@ -570,19 +570,30 @@ absl::StatusOr<std::int64_t> ContestStore::CountSubmissions(
       });
 }
 
-absl::StatusOr<std::vector<JudgeJob>> ContestStore::Claim(const Judge& judge,
-                                                          WallTime until,
-                                                          std::size_t limit) {
+absl::StatusOr<std::vector<JudgeJob>> ContestStore::Claim(
+    const Judge& judge, WallTime until, const ClaimLimits& limits) {
   using Result = absl::StatusOr<std::vector<JudgeJob>>;
   return database_->Run([&](soci::session& sql) -> Result {
     std::vector<std::string> ids;
     {
       std::string id;
-      Query query(sql,
-                  "SELECT id FROM contest_submissions WHERE verdict IS NULL"
-                  " AND lease_until <= :now AND not_before <= :now"
-                  " ORDER BY submitted_at, id LIMIT :limit");
-      query.Bind("now", clock_.WallNow()).Bind("limit", limit).Into(id);
+      // `turn`: which of its user's it would be among those that are judged.
+      Query query(
+          sql,
+          "SELECT id FROM (SELECT w.id, w.submitted_at,"
+          " row_number() OVER (PARTITION BY w.user_id"
+          " ORDER BY w.submitted_at, w.id) + coalesce(j.judged, 0) AS turn"
+          " FROM contest_submissions w LEFT JOIN"
+          " (SELECT user_id, count(*) AS judged FROM contest_submissions"
+          " WHERE verdict IS NULL AND lease_until > :now GROUP BY user_id) j"
+          " ON j.user_id = w.user_id WHERE w.verdict IS NULL"
+          " AND w.lease_until <= :now AND w.not_before <= :now) t"
+          " WHERE turn <= :per_user ORDER BY turn, submitted_at, id"
+          " LIMIT :more");
+      query.Bind("now", clock_.WallNow())
+          .Bind("per_user", limits.per_user)
+          .Bind("more", limits.more)
+          .Into(id);
       while (query.Next()) ids.push_back(id);
     }
     std::vector<JudgeJob> jobs;

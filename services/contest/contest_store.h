@@ -150,11 +150,19 @@ class ContestStore {
   // Judging. A submission is judged by whoever holds its lease; a lease that
   // has run out may be taken by another.
 
-  /// Takes the leases of at most `limit` submissions that nobody judges, the
-  /// oldest first, until `until`.
+  /// How many leases may be held.
+  struct ClaimLimits {
+    /// More of them, by this judge.
+    std::size_t more = 1;
+    /// At a time of one user's submissions, by whichever judge.
+    std::size_t per_user = 1000;
+  };
+  /// Takes the leases of submissions that nobody judges until `until`. Users
+  /// take turns: whoever has the fewest that are judged comes first, and then
+  /// the oldest.
   absl::StatusOr<std::vector<JudgeJob>> Claim(const Judge& judge,
                                               WallTime until,
-                                              std::size_t limit);
+                                              const ClaimLimits& limits);
   /// Prolongs leases that this start of the judge holds.
   absl::Status Renew(const Judge& judge, const std::vector<std::string>& ids,
                      WallTime until);

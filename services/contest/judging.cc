@@ -145,7 +145,8 @@ void Judging::State::Claim() {
            [self = shared_from_this(), jobs, room](ContestStore& contests) {
              auto claimed = contests.Claim(
                  self->judge, self->clock.WallNow() + self->options.lease,
-                 room);
+                 {.more = room,
+                  .per_user = self->options.max_running_per_user});
              if (!claimed.ok()) return claimed.status();
              *jobs = *std::move(claimed);
              return absl::OkStatus();
@@ -344,6 +345,9 @@ absl::StatusOr<std::unique_ptr<Judging>> Judging::Create(
   using std::chrono::seconds;
   absl::Status valid = CheckRange(
       "max_running", static_cast<double>(options.max_running), 1, 1000);
+  valid.Update(CheckRange("max_running_per_user",
+                          static_cast<double>(options.max_running_per_user), 1,
+                          1000));
   valid.Update(CheckRange("lease", options.lease, seconds(1), hours(1)));
   valid.Update(CheckRange("poll_interval", options.poll_interval,
                           milliseconds(10), minutes(1)));

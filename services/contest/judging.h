@@ -46,6 +46,9 @@ struct JudgingOptions {
   std::string name = "contest";
   /// Submissions that are executed at the same time, in [1, 1000].
   std::size_t max_running = 16;
+  /// Of one user's, by all processes, in [1, 1000]: who submits hundreds has
+  /// so many in the execution service's queue before another's first one.
+  std::size_t max_running_per_user = 4;
   /// How long others wait before they take over what this process judges and
   /// does not renew, which it does three times in that time; in [1 s, 1 h].
   Duration lease = std::chrono::seconds(30);
@@ -71,12 +74,12 @@ struct JudgingOptions {
 };
 
 /// Judges what was submitted, in the background: takes the leases of pending
-/// submissions from the database, has them executed, at most so many at a time,
-/// and records each verdict once. What could not be executed is tried again
-/// with growing delay: for ever while the execution service is away, full, or
-/// does not let us in, so that a submission gets no verdict because of that;
-/// else so often as the options say, and then ends with kInternal and the
-/// reason. None is lost, whenever this process ends.
+/// submissions from the database, by turns of their users, has them executed,
+/// at most so many at a time, and records each verdict once. What could not be
+/// executed is tried again with growing delay: for ever while the execution
+/// service is away, full, or does not let us in, so that a submission gets no
+/// verdict because of that; else so often as the options say, and then ends
+/// with kInternal and the reason. None is lost, whenever this process ends.
 ///
 /// Thread-safe.
 class Judging {

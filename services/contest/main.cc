@@ -52,6 +52,8 @@ int main() {
       settings.Text("INSTANCE", DefaultInstance(options->grpc_address));
   app_options.judging.max_running =
       settings.Integer("MAX_JUDGING", std::size_t{16}, 1, 1000);
+  app_options.judging.max_running_per_user =
+      settings.Integer("MAX_JUDGING_PER_USER", std::size_t{4}, 1, 1000);
   app_options.judging.lease = settings.Duration("JUDGE_LEASE", 30s, 1s, 1h);
   app_options.judging.max_refusals =
       settings.Integer("MAX_REFUSALS", 8, 1, 1'000'000);

@@ -116,9 +116,11 @@ class ContestStoreTest : public common::DatabaseTest {
     return *std::move(submission);
   }
   std::vector<std::string> Claim(const Judge& judge, Duration lease = 30s,
-                                 std::size_t limit = 100) {
+                                 std::size_t limit = 100,
+                                 std::size_t per_user = 1000) {
     const auto jobs = Write([&](ContestStore& store) {
-      return store.Claim(judge, clock_.WallNow() + lease, limit);
+      return store.Claim(judge, clock_.WallNow() + lease,
+                         {.more = limit, .per_user = per_user});
     });
     EXPECT_THAT(jobs, IsOk());
     std::vector<std::string> ids;
@@ -399,7 +401,7 @@ TEST_P(ContestStoreTest, OnlyOneJudgeHasASubmissionAtATime) {
   const std::string second = Submit(contest, "bob").id;
   EXPECT_THAT(Claim(judge_, 30s, 1), ElementsAre(first)) << "the oldest";
   const auto theirs = Write(*other_, [&](ContestStore& store) {
-    return store.Claim(rival_, clock_.WallNow() + 30s, 100);
+    return store.Claim(rival_, clock_.WallNow() + 30s, {.more = 100});
   });
   ASSERT_THAT(theirs, IsOk());
   ASSERT_THAT(*theirs, SizeIs(1));
@@ -407,6 +409,37 @@ TEST_P(ContestStoreTest, OnlyOneJudgeHasASubmissionAtATime) {
   EXPECT_EQ(theirs->front().submission.source, "code");
   EXPECT_EQ(theirs->front().attempt, 1);
   EXPECT_THAT(Claim(judge_), IsEmpty());
+}
+
+TEST_P(ContestStoreTest, UsersTakeTurns) {
+  const Contest contest = MakeContest();
+  std::map<std::string, std::string> name;  // of each submission
+  const auto submit = [&](const std::string& user, int count) {
+    Register(contest, user);
+    for (int i = 1; i <= count; ++i) {
+      clock_.Advance(1ms);
+      name[Submit(contest, user).id] = user + std::to_string(i);
+    }
+  };
+  const auto claim = [&](std::size_t limit, std::size_t per_user) {
+    std::vector<std::string> names;
+    // Whose leases they are does not matter.
+    for (const Judge& judge : {judge_, rival_}) {
+      for (const std::string& id : Claim(judge, 30s, limit, per_user)) {
+        names.push_back(name[id]);
+      }
+    }
+    return names;
+  };
+  submit("a", 6);
+  submit("b", 2);
+  submit("c", 1);
+  EXPECT_THAT(claim(2, 2), ElementsAre("a1", "b1", "c1", "a2"));
+  EXPECT_THAT(claim(10, 2), ElementsAre("b2")) << "two of a's are judged";
+  submit("d", 1);
+  EXPECT_THAT(claim(1, 3), ElementsAre("d1", "a3"));
+  clock_.Advance(30s);  // now nobody has any, and the oldest comes first
+  EXPECT_THAT(claim(4, 2), ElementsAre("a1", "b1", "c1", "d1", "a2", "b2"));
 }
 
 TEST_P(ContestStoreTest, ALeaseThatHasRunOutIsAnothers) {
@@ -488,7 +521,7 @@ TEST_P(ContestStoreTest, WhatIsPostponedWaitsForItsTime) {
   EXPECT_THAT(Claim(judge_), IsEmpty());
   clock_.Advance(5s);
   const auto jobs = Write([&](ContestStore& store) {
-    return store.Claim(judge_, clock_.WallNow() + 30s, 1);
+    return store.Claim(judge_, clock_.WallNow() + 30s, {.more = 1});
   });
   ASSERT_THAT(*jobs, SizeIs(1));
   EXPECT_EQ(jobs->front().attempt, 2);
@@ -546,7 +579,7 @@ TEST_P(ContestStoreTest, WhatWasNotJudgedCountsNothingAndIsNotReported) {
   const std::string id = Submit(contest, "bob").id;
   for (int failure = 0; failure < 2; ++failure) {
     const auto jobs = Write([&](ContestStore& store) {
-      return store.Claim(judge_, clock_.WallNow() + 30s, 10);
+      return store.Claim(judge_, clock_.WallNow() + 30s, {.more = 10});
     });
     ASSERT_THAT(*jobs, SizeIs(failure == 0 ? 2 : 1));
     EXPECT_EQ(jobs->back().failures, failure);

@@ -87,16 +87,23 @@ class JudgingTest : public ::testing::Test {
     Settle();
   }
 
-  std::string Submit() {
+  std::string Submit() { return SubmitMany("bob", 1); }
+  // The last one.
+  std::string SubmitMany(const std::string& user, int count) {
     std::string id;
     Write([&](ContestStore& store) {
-      const auto taken = store.Submit({.contest_id = contest_id_,
-                                       .user_id = "bob",
-                                       .label = "A",
-                                       .language = "c",
-                                       .source = "code"});
-      if (taken.ok()) id = taken->id;
-      return taken.status();
+      absl::Status status =
+          store.Register(contest_id_, user, "team of " + user).status();
+      for (int i = 0; i < count && status.ok(); ++i) {
+        const auto taken = store.Submit({.contest_id = contest_id_,
+                                         .user_id = user,
+                                         .label = "A",
+                                         .language = "c",
+                                         .source = "code"});
+        if (taken.ok()) id = taken->id;
+        status = taken.status();
+      }
+      return status;
     });
     return id;
   }
@@ -237,6 +244,37 @@ TEST_F(JudgingTest, RunsNoMoreThanItMay) {
   End(Judgement{.verdict = Verdict::kAccepted});
   EXPECT_EQ(begun(), 3u);
   EXPECT_EQ(judging_->running(), 2u);
+}
+
+// With room for more than one user's, and without.
+TEST_F(JudgingTest, OneWithHundredsOfSubmissionsDoesNotHoldUpAnother) {
+  SubmitMany("bob", 500);
+  Judge({.max_running = 6, .max_running_per_user = 4});
+  EXPECT_EQ(begun(), 4u);
+  for (const std::string user : {"ada", "eve", "joe"}) {
+    const std::string id = SubmitMany(user, 1);
+    judging_->Wake();
+    Settle();
+    int others = 0;
+    while (VerdictOf(id) == std::nullopt) {
+      ASSERT_LE(++others, 6) << user;
+      End(Judgement{.verdict = Verdict::kAccepted});  // the first that began
+    }
+  }
+  EXPECT_EQ(judging_->running(), 4u);
+}
+
+TEST_F(JudgingTest, AUserWhoComesGetsTheNextPlaceThatBecomesFree) {
+  SubmitMany("bob", 500);
+  Judge({.max_running = 2, .max_running_per_user = 2});
+  const std::string id = SubmitMany("ada", 1);
+  judging_->Wake();
+  Settle();
+  EXPECT_EQ(begun(), 2u);
+  End(Judgement{.verdict = Verdict::kAccepted});
+  End(Judgement{.verdict = Verdict::kAccepted});
+  End(Judgement{.verdict = Verdict::kAccepted});
+  EXPECT_EQ(VerdictOf(id), Verdict::kAccepted);
 }
 
 TEST_F(JudgingTest, TriesAgainWithGrowingDelay) {
@@ -390,7 +428,8 @@ TEST_F(JudgingTest, KeepsItsLeaseHoweverLongItTakes) {
   for (int i = 0; i < 20; ++i) Advance(9s);
   const contest::Judge rival{.name = "two", .token = "t2"};
   Write([&](ContestStore& store) {
-    EXPECT_THAT(*store.Claim(rival, clock_.WallNow() + 1h, 10), IsEmpty());
+    EXPECT_THAT(*store.Claim(rival, clock_.WallNow() + 1h, {.more = 10}),
+                IsEmpty());
     return absl::OkStatus();
   });
   End(Judgement{.verdict = Verdict::kAccepted});
@@ -410,7 +449,7 @@ TEST_F(JudgingTest, AVerdictThatComesTooLateDoesNotCount) {
     return store.TakeBack({.name = "contest", .token = "later start"});
   });
   Write([&](ContestStore& store) {
-    return store.Claim(rival, clock_.WallNow() + 1h, 10).status();
+    return store.Claim(rival, clock_.WallNow() + 1h, {.more = 10}).status();
   });
   End(Judgement{.verdict = Verdict::kAccepted});
   EXPECT_EQ(VerdictOf(id), std::nullopt);
@@ -440,7 +479,8 @@ TEST_F(JudgingTest, GivesBackWhatItHasNotJudgedWhenItStops) {
   const contest::Judge rival{.name = "two", .token = "t2"};
   clock_.Advance(1min);
   Write([&](ContestStore& store) {
-    EXPECT_THAT(*store.Claim(rival, clock_.WallNow() + 1h, 10), SizeIs(1));
+    EXPECT_THAT(*store.Claim(rival, clock_.WallNow() + 1h, {.more = 10}),
+                SizeIs(1));
     return absl::OkStatus();
   });
 }
@@ -450,7 +490,7 @@ TEST_F(JudgingTest, ARestartTakesBackAtOnceWhatTheLastOneHeld) {
   Write([&](ContestStore& store) {
     return store
         .Claim({.name = "contest", .token = "killed"}, clock_.WallNow() + 1h,
-               10)
+               {.more = 10})
         .status();
   });
   Judge({.name = "other"});
@@ -469,6 +509,7 @@ TEST_F(JudgingTest, RefusesOptionsThatMakeNoSense) {
        std::vector<JudgingOptions>{{.name = ""},
                                    {.max_running = 0},
                                    {.max_running = 1001},
+                                   {.max_running_per_user = 0},
                                    {.lease = 999ms},
                                    {.lease = 61min},
                                    {.poll_interval = 9ms},
@@ -497,7 +538,7 @@ class ReportingTest : public JudgingTest {
     const std::string id = Submit();
     const contest::Judge judge{.name = "one", .token = "t"};
     Write([&](ContestStore& store) {
-      (void)store.Claim(judge, clock_.WallNow() + 1h, 100);
+      (void)store.Claim(judge, clock_.WallNow() + 1h, {.more = 100});
       return store.Record(judge, id, {.verdict = verdict}).status();
     });
     return id;

@@ -64,7 +64,7 @@ class LiveContestTest : public ::testing::Test {
                                        .source = "code"});
       if (!taken.ok()) return taken.status();
       const contest::Judge judge{.name = "one", .token = "t"};
-      (void)store.Claim(judge, clock_.WallNow() + 1h, 10);
+      (void)store.Claim(judge, clock_.WallNow() + 1h, {.more = 10});
       return store.Record(judge, taken->id, {.verdict = verdict}).status();
     });
   }
