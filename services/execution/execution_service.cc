@@ -256,6 +256,7 @@ ExecutionService::ExecuteBatchStream(grpc::CallbackServerContext* context,
   const auto batch =
       std::make_shared<Batch>(writer, request->executions_size());
   std::vector<std::function<void()>> leave;
+  leave.reserve(static_cast<std::size_t>(request->executions_size()));
   for (int i = 0; i < request->executions_size(); ++i) {
     leave.push_back(
         executions_.Submit(*caller, request->executions(i),

@@ -441,8 +441,9 @@ absl::Status Executions::AddMetrics(grpccommon::MetricsRegistry& metrics) {
   const auto gauge = [&](const char* name, const char* help,
                          std::function<double()> read) {
     auto added = metrics.AddCallbackGauge(name, help, std::move(read));
-    if (added.ok()) registrations_.push_back(*std::move(added));
-    return added.status();
+    if (!added.ok()) return added.status();
+    registrations_.push_back(*std::move(added));
+    return absl::OkStatus();
   };
   absl::Status added =
       gauge("grpccommon_execution_waiting", "Executions in the queue.",
@@ -546,7 +547,8 @@ void Executions::FetchTests(const std::shared_ptr<Entry>& entry,
   }
   parts_.tests.Get(
       problem.problem_id(), problem.min_tests_version(),
-      [this, entry](absl::StatusOr<std::shared_ptr<const TestSuite>> suite) {
+      [this,
+       entry](const absl::StatusOr<std::shared_ptr<const TestSuite>>& suite) {
         OnTests(entry, suite);
         const MutexLock lock(mutex_);
         --pending_;

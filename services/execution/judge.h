@@ -56,8 +56,8 @@ struct JudgeRequest {
 
 /// Of what a program wrote, callers see this much for a test, and for all tests
 /// of an execution.
-inline constexpr std::size_t kShownBytesPerTest = 8 * 1024;
-inline constexpr std::size_t kShownBytes = 128 * 1024;
+inline constexpr std::size_t kShownBytesPerTest = 8 << 10;
+inline constexpr std::size_t kShownBytes = 128 << 10;
 
 /// Builds one program and runs it against its tests, one after the other.
 /// Without tests it runs once. A run that the sandbox failed is made once more.

@@ -41,7 +41,7 @@ struct RegisteredMethod {
 
 struct AuthorizeInterceptor::Impl {
   explicit Impl(AuthorizeOptions o)
-      : options(std::move(o)), table(std::make_shared<const Table>()) {}
+      : table(std::make_shared<const Table>()), options(std::move(o)) {}
 
   AccessRule Resolve(std::string_view path, const AccessRule& contract) const {
     if (contract.kind != AccessRule::Kind::kDefault) return contract;
@@ -100,8 +100,9 @@ struct AuthorizeInterceptor::Impl {
                             "the access policy denies this call");
   }
 
-  const AuthorizeOptions options;
+  // First, since it begins a cache line.
   internal::Snapshot<Table> table;
+  const AuthorizeOptions options;
   Mutex mutex;
   std::vector<RegisteredMethod> registered ABSL_GUARDED_BY(mutex);
   // Last, so that it stops before what it changes goes.

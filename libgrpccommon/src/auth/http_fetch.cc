@@ -160,7 +160,7 @@ std::optional<std::int64_t> ParseMaxAge(std::string_view cache_control) {
     std::int64_t seconds = 0;
     if (!absl::SimpleAtoi(directive, &seconds) || seconds < 0) continue;
     // Beyond a year it makes no difference, and nanoseconds must hold it.
-    max_age = std::min<std::int64_t>(seconds, 366 * 24 * 3600);
+    max_age = std::min(seconds, std::int64_t{366} * 24 * 3600);
   }
   return max_age;
 }

@@ -68,9 +68,20 @@ class HeaderReader final : public internal::JsonReader {
   bool OnText(std::string& text) override {
     if (depth() == 0) return false;
     if (depth() > 1) return true;
-    if (member_ == Member::kAlg) header.algorithm = std::move(text);
-    if (member_ == Member::kKid) header.key_id = std::move(text);
-    if (member_ == Member::kTyp) header.type = std::move(text);
+    switch (member_) {
+      case Member::kAlg:
+        header.algorithm = std::move(text);
+        break;
+      case Member::kKid:
+        header.key_id = std::move(text);
+        break;
+      case Member::kTyp:
+        header.type = std::move(text);
+        break;
+      case Member::kNone:
+      case Member::kIgnored:
+        break;
+    }
     return true;
   }
   bool OnNumber(double /*number*/, const nlohmann::json& /*exact*/) override {

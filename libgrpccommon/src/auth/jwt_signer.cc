@@ -45,7 +45,7 @@ std::string RawFromDer(const std::string& der) {
   const EcdsaSignaturePtr signature(
       d2i_ECDSA_SIG(nullptr, &in, static_cast<long>(der.size())));
   if (signature == nullptr) return "";
-  std::string raw(2 * kP256Bytes, '\0');
+  std::string raw(std::size_t{2} * kP256Bytes, '\0');
   auto* const out = reinterpret_cast<unsigned char*>(raw.data());
   BN_bn2binpad(ECDSA_SIG_get0_r(signature.get()), out, kP256Bytes);
   BN_bn2binpad(ECDSA_SIG_get0_s(signature.get()), out + kP256Bytes, kP256Bytes);

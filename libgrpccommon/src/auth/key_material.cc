@@ -117,7 +117,7 @@ absl::Status ApplyRestrictions(const json& jwk, KeyUse use, KeyMaterial& key) {
     if (!algorithm.has_value()) {
       return absl::UnimplementedError("\"alg\" is not supported");
     }
-    if (const absl::Status pinned = key.Pin(*algorithm); !pinned.ok()) {
+    if (absl::Status pinned = key.Pin(*algorithm); !pinned.ok()) {
       return pinned;
     }
   }

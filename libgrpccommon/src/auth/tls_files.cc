@@ -119,7 +119,7 @@ class MemoryFile {
   absl::Status Replace(const std::string& content) {
     const int fresh = memfd_create("grpccommon-tls", MFD_CLOEXEC);
     if (fresh < 0 || !WriteAll(fresh, content)) {
-      const absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
+      absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
           "cannot keep a certificate in memory: ", std::strerror(errno)));
       if (fresh >= 0) close(fresh);
       return status;

@@ -45,7 +45,7 @@ inline std::uint64_t HashOf(const Random& random) {
 class Buckets {
  public:
   explicit Buckets(std::size_t count)
-      : bits_(count <= 2 ? 1 : std::bit_width(count - 1)) {}
+      : bits_(count <= 2 ? 1 : static_cast<int>(std::bit_width(count - 1))) {}
 
   std::size_t size() const { return std::size_t{1} << bits_; }
   std::size_t Of(std::uint64_t hash) const { return hash >> (64 - bits_); }

@@ -35,7 +35,7 @@ class JsonReader : private nlohmann::json_sax<nlohmann::json> {
   const std::string& error() const { return error_; }
 
  protected:
-  ~JsonReader() = default;
+  ~JsonReader() override = default;
 
   virtual bool OnOpen(bool object) = 0;
   virtual bool OnClose(bool object) = 0;

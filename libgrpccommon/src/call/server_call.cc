@@ -158,7 +158,8 @@ void ServerCall::VisitMetadata(
 
 [[gnu::hot]] void ServerCall::set_principal(
     std::shared_ptr<const Principal> principal) {
-  principal_ = principal != nullptr ? std::move(principal) : Anonymous();
+  if (principal == nullptr) principal = Anonymous();
+  principal_ = std::move(principal);
 }
 
 [[gnu::hot]] Clock::Duration ServerCall::duration() const {

@@ -18,7 +18,7 @@ class ReplayBuffer {
   /// What the messages may have together, each counted with 64 bytes more than
   /// its own: gRPC's first flow-control window, beyond which a server that does
   /// not read is sent nothing either.
-  static constexpr std::size_t kMaxBytes = 64 * 1024;
+  static constexpr std::size_t kMaxBytes = 64 << 10;
 
   /// False, and nothing is kept any more, if it would be too much.
   bool Keep(const google::protobuf::MessageLite& message) {

@@ -32,6 +32,9 @@ struct StreamInputs;
 
 /// What the clients of one service share: endpoints, limits, breakers.
 struct ServiceResources {
+  // First, since they begin cache lines.
+  InFlight in_flight;
+  CallTotals totals;
   std::string service;
   std::shared_ptr<const ClientOptions> options;
   std::shared_ptr<EndpointSet> endpoints;
@@ -44,8 +47,6 @@ struct ServiceResources {
   Scheduler* scheduler = nullptr;
   Random random;
   Logger logger;
-  InFlight in_flight;
-  CallTotals totals;
   /// New calls are refused.
   std::atomic<bool> closed{false};
 };

@@ -217,8 +217,9 @@ class Check : public std::enable_shared_from_this<Check> {
       Count(absl::DeadlineExceededError("an earlier run has not ended"));
       return;
     }
-    const auto done = [weak = weak_from_this(), run](absl::Status status) {
-      if (const auto check = weak.lock()) check->End(run, std::move(status));
+    const auto done = [weak = weak_from_this(),
+                       run](const absl::Status& status) {
+      if (const auto check = weak.lock()) check->End(run, status);
     };
     try {
       check_(done);
@@ -239,7 +240,7 @@ class Check : public std::enable_shared_from_this<Check> {
     Count(absl::DeadlineExceededError("timed out"));
   }
 
-  void End(std::uint64_t run, absl::Status status) {
+  void End(std::uint64_t run, const absl::Status& status) {
     {
       const MutexLock lock(mutex_);
       if (stopped_ || !out_ || run != run_) return;  // or a second call
@@ -247,7 +248,7 @@ class Check : public std::enable_shared_from_this<Check> {
       report_.duration = surroundings_.clock.Now() - started_;
       if (counted_) return;
     }
-    Count(std::move(status));
+    Count(status);
   }
 
   void Count(const absl::Status& status) {

@@ -524,7 +524,7 @@ void Connection::StartAnswer(HttpResponse response, bool streaming) {
 }
 
 std::string Connection::FormatHead(const HttpResponse& response,
-                                   bool streaming) {
+                                   bool streaming) const {
   const auto reason = beast::http::obsolete_reason(
       beast::http::int_to_status(static_cast<unsigned>(response.status)));
   std::string head;

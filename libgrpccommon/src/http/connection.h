@@ -101,7 +101,7 @@ class Connection : public Session {
            answer_ == Answer::kNone;
   }
   void StartAnswer(HttpResponse response, bool streaming);
-  std::string FormatHead(const HttpResponse& response, bool streaming);
+  std::string FormatHead(const HttpResponse& response, bool streaming) const;
 
   void Push(Output output);
   void WriteSome();

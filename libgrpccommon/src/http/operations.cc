@@ -10,14 +10,14 @@ namespace {
 using Answer = std::function<HttpResponse()>;
 
 absl::Status AddRoute(Router& router, std::string_view path, Answer answer) {
-  return router.Add(
-      "GET", path,
-      [answer = std::move(answer)](HttpRequest /*request*/,
-                                   std::shared_ptr<ResponseWriter> response) {
-        HttpResponse current = answer();
-        current.headers.Set("cache-control", "no-store");
-        response->Send(std::move(current));
-      });
+  return router.Add("GET", path,
+                    [answer = std::move(answer)](
+                        const HttpRequest& /*request*/,
+                        const std::shared_ptr<ResponseWriter>& response) {
+                      HttpResponse current = answer();
+                      current.headers.Set("cache-control", "no-store");
+                      response->Send(std::move(current));
+                    });
 }
 
 }  // namespace

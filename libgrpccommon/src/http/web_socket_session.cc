@@ -436,7 +436,7 @@ void WebSocketSession::Linger() {
   Read();
 }
 
-void WebSocketSession::Finish(absl::Status reason) {
+void WebSocketSession::Finish(const absl::Status& reason) {
   if (!MarkClosed()) return;
   ErrorCode ignored;
   socket_.close(ignored);
@@ -474,11 +474,11 @@ void WebSocketSession::Send(WebSocketMessage message, Sent done) {
 void WebSocketSession::Pump() {
   if (output_ != Output::kNone || close_sent_ || closed()) return;
   output_payload_.clear();
+  // Until it is accepted there is nothing but the handshake.
+  if (handshake_.empty() && accepted_ != nullptr) return;
   if (!handshake_.empty()) {
     output_ = Output::kHandshake;
     output_head_ = std::exchange(handshake_, {});
-  } else if (accepted_ != nullptr) {
-    return;
   } else if (pong_.has_value()) {
     output_ = Output::kPong;
     output_payload_ = *std::exchange(pong_, std::nullopt);

@@ -81,7 +81,7 @@ class WebSocketSession : public Session {
   void OnWriteTimeout();
   // All said: waits for the client to close.
   void Linger();
-  void Finish(absl::Status reason);
+  void Finish(const absl::Status& reason);
 
   Socket socket_;
   Deadline read_deadline_;

@@ -20,6 +20,8 @@ struct LineFieldName {
 
   /// A name that needs escaping, or is too long, does not compile.
   template <std::size_t kSize>
+  // A literal becomes one where it is a template's argument.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   consteval LineFieldName(const char (&name)[kSize]) : size(kSize + 3) {
     static_assert(kSize + 3 <= kRoom);
     json[0] = ',';

@@ -22,10 +22,10 @@ void RefusalCounters::Count(CounterFamily& refused, Stage stage,
   entry->next.reset(newest);
   if (newest_.compare_exchange_strong(expected, entry.get(),
                                       std::memory_order_acq_rel)) {
-    entry.release();
+    static_cast<void>(entry.release());  // it is the list's now
   } else {
     // Another thread was first; the next refusal tries again.
-    entry->next.release();
+    static_cast<void>(entry->next.release());
   }
 }
 
@@ -38,7 +38,7 @@ absl::Status CallFamilies::Add(MetricsRegistry& registry,
   const MetricOptions of_kind = {.labels = labels,
                                  .max_children = kMaxMethodChildren};
   MetricOptions of_code = of_kind;
-  of_code.labels.push_back("grpc_code");
+  of_code.labels.emplace_back("grpc_code");
   KeepFamily(started,
              registry.AddCounter("grpc_" + side + "_started_total",
                                  std::move(help.started), of_kind),

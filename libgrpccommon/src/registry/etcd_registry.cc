@@ -243,8 +243,7 @@ class EtcdBackend final : public internal::NetworkBackend {
   };
 
   static Clock::Duration Seconds(std::int64_t seconds) {
-    return std::chrono::seconds(
-        std::clamp<std::int64_t>(seconds, 1, 24 * 3600));
+    return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 1, 86'400));
   }
 
   std::string KeyOf(std::string_view service) const {

@@ -37,7 +37,7 @@ class MemoryRegistration : public Registration {
                        place_->address(), " to ", instance.address));
     }
     const MutexLock lock(mutex_);
-    const absl::Status updated = store_.Update(lease_id_, instance).status();
+    absl::Status updated = store_.Update(lease_id_, instance).status();
     if (!absl::IsNotFound(updated)) return updated;
     absl::StatusOr<Lease> lease = store_.Register(
         place_->service(), std::move(instance), LeaseStore::kForever);

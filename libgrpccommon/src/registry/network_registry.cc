@@ -198,10 +198,11 @@ class NetworkRegistry::Keeper
         });
         break;
       case Next::kDeregister:
-        backend_.Deregister(service_, lease, [self](absl::Status /*status*/) {
-          // Failed or not: the lease ends by itself.
-          self->Called(std::nullopt);
-        });
+        backend_.Deregister(service_, lease,
+                            [self](const absl::Status& /*status*/) {
+                              // Failed or not: the lease ends by itself.
+                              self->Called(std::nullopt);
+                            });
         break;
     }
   }
@@ -549,7 +550,7 @@ class NetworkRegistry::Watcher
 
 NetworkRegistry::NetworkRegistry(std::unique_ptr<NetworkBackend> backend,
                                  const RegistryConnectionOptions& options,
-                                 Scheduler& scheduler, Logger logger,
+                                 Scheduler& scheduler, const Logger& logger,
                                  const Clock& clock, Random random)
     : backend_(std::move(backend)),
       context_(new Context{

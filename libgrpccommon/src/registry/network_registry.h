@@ -90,8 +90,8 @@ class NetworkRegistry {
 
   NetworkRegistry(std::unique_ptr<NetworkBackend> backend,
                   const RegistryConnectionOptions& options,
-                  Scheduler& scheduler, Logger logger, const Clock& clock,
-                  Random random);
+                  Scheduler& scheduler, const Logger& logger,
+                  const Clock& clock, Random random);
   /// All registrations and watches have ended.
   ~NetworkRegistry();
 

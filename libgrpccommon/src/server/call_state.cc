@@ -145,7 +145,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
   auto refusal = std::make_unique<grpc::Status>(ToGrpcStatus(status));
   if (refusal_.compare_exchange_strong(none, refusal.get(),
                                        std::memory_order_acq_rel)) {
-    refusal.release();
+    static_cast<void>(refusal.release());  // refusal_ has it now
     ServerCallDriver::set_refused_by(call_, interceptor);
   }
 }

@@ -14,23 +14,23 @@ namespace {
 constexpr std::size_t kMaxStateBytes = 512;
 constexpr std::size_t kMaxStateMembers = 32;
 
-// The value of each lower-case hexadecimal digit, -1 of other characters.
-constexpr std::array<std::int8_t, 256> kHexDigits = [] {
-  std::array<std::int8_t, 256> digits{};
-  digits.fill(-1);
-  for (std::int8_t i = 0; i < 10; ++i) digits['0' + i] = i;
-  for (std::int8_t i = 0; i < 6; ++i) digits['a' + i] = 10 + i;
+// The value of each lower-case hexadecimal digit, all bits of other characters.
+constexpr std::array<std::uint8_t, 256> kHexDigits = [] {
+  std::array<std::uint8_t, 256> digits{};
+  digits.fill(0xff);
+  for (std::uint8_t i = 0; i < 10; ++i) digits['0' + i] = i;
+  for (std::uint8_t i = 0; i < 6; ++i) digits['a' + i] = i + 10;
   return digits;
 }();
 
 // The number that the first 16 or fewer characters of `text` write; a character
-// that is no digit makes `seen` negative. Numbers, because bytes that were just
-// stored one by one are slow to be looked at together.
-std::uint64_t ReadHex(std::string_view text, int& seen) {
+// that is no digit makes `seen` more than 15. Numbers, because bytes that were
+// just stored one by one are slow to be looked at together.
+std::uint64_t ReadHex(std::string_view text, unsigned& seen) {
   std::uint64_t number = 0;
   for (std::size_t i = 0; i < text.size(); i += 2) {
-    const int high = kHexDigits[static_cast<std::uint8_t>(text[i])];
-    const int low = kHexDigits[static_cast<std::uint8_t>(text[i + 1])];
+    const unsigned high = kHexDigits[static_cast<std::uint8_t>(text[i])];
+    const unsigned low = kHexDigits[static_cast<std::uint8_t>(text[i + 1])];
     seen |= high | low;
     number = number << 8 | static_cast<std::uint8_t>(high * 16 + low);
   }
@@ -87,13 +87,13 @@ std::optional<TraceContext> ParseTraceParent(std::string_view text) {
       text[52] != '-') {
     return std::nullopt;
   }
-  int seen = 0;
+  unsigned seen = 0;
   const std::uint64_t version = ReadHex(text.substr(0, 2), seen);
   const std::uint64_t trace_high = ReadHex(text.substr(3, 16), seen);
   const std::uint64_t trace_low = ReadHex(text.substr(19, 16), seen);
   const std::uint64_t span = ReadHex(text.substr(36, 16), seen);
   const std::uint64_t flags = ReadHex(text.substr(53, 2), seen);
-  if (seen < 0 || version == 0xff || (trace_high | trace_low) == 0 ||
+  if (seen > 15 || version == 0xff || (trace_high | trace_low) == 0 ||
       span == 0) {
     return std::nullopt;
   }

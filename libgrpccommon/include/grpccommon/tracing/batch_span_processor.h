@@ -83,9 +83,9 @@ class GRPCCOMMON_EXPORT BatchSpanProcessor {
   std::vector<SpanData> TakeAll(bool close);
   void ExportAll(std::vector<SpanData> spans);
 
+  std::array<Shard, 16> shards_;
   const std::unique_ptr<SpanExporter> exporter_;
   const BatchSpanProcessorOptions options_;
-  std::array<Shard, 16> shards_;
   // Counted before a span goes into its shard and after its export, so it is
   // never below the number of spans there.
   std::atomic<std::size_t> queued_{0};
