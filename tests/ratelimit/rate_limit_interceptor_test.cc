@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "google/protobuf/wrappers.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/fake_call.h"
@@ -182,12 +183,72 @@ TEST_F(RateLimitInterceptorTest, LimitsAllMethodsTogether) {
   EXPECT_TRUE(Call(get, "bob").ok());
 }
 
+TEST_F(RateLimitInterceptorTest, AdditionalRulesCountBesideTheMethods) {
+  Create({.additional = {
+              {.methods = Selector::Path("/t.v1.T/Put"),
+               .rule = {.rate = 1, .burst = 3, .key = RateLimitKey::kMethod}},
+              {.rule = {.rate = 1, .burst = 5, .key = RateLimitKey::kPeer}}}});
+  const Method put = MakeMethod("Put", 0, RateLimitRule{.rate = 1, .burst = 2});
+  const Method get = MakeMethod("Get", 1, std::nullopt);
+  EXPECT_TRUE(Register(put).start);
+  EXPECT_TRUE(Register(get).start);
+  EXPECT_TRUE(Call(put, "ada").ok());
+  EXPECT_TRUE(Call(put, "ada").ok());
+  EXPECT_THAT(std::string(Call(put, "ada").message()),
+              HasSubstr("2 at once, for each principal"));
+  EXPECT_TRUE(Call(put, "bob").ok());
+  const absl::Status all = Call(put, "eve");
+  EXPECT_THAT(std::string(all.message()),
+              HasSubstr("3 at once, for all callers together"));
+  EXPECT_EQ(RetryDelayOf(all), 1s);
+  // The same rule has another budget for another method.
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(Call(get, "ada").ok()) << i;
+  EXPECT_THAT(std::string(Call(get, "bob").message()),
+              HasSubstr("5 at once, for each address"));
+}
+
+TEST_F(RateLimitInterceptorTest, LimitsByWhatARequestIsAbout) {
+  Create({.additional = {
+              {.rule = {.rate = 1, .burst = 2, .key = RateLimitKey::kMethod},
+               .key = [](const google::protobuf::Message& request) {
+                 return dynamic_cast<const google::protobuf::StringValue&>(
+                            request)
+                     .value();
+               }}}});
+  const Method method = MakeMethod("Login", 0, std::nullopt);
+  Register(method);
+  const auto call = [&](const std::string& about, const std::string& peer) {
+    google::protobuf::StringValue request;
+    request.set_value(about);
+    FakeCall fake({.method = method,
+                   .peer = peer,
+                   .request = &request,
+                   .clock = &clock_});
+    return interceptor_->OnStart(*fake);
+  };
+  EXPECT_TRUE(call("ada", "ipv4:192.0.2.1:1").ok());
+  EXPECT_TRUE(call("ada", "ipv4:192.0.2.2:1").ok());
+  const absl::Status refused = call("ada", "ipv4:192.0.2.3:1");
+  EXPECT_EQ(ReasonOf(refused), "RATE_LIMITED");
+  EXPECT_EQ(RetryDelayOf(refused), 1s);
+  EXPECT_THAT(refused.ToString(), ::testing::Not(HasSubstr("ada")));
+  EXPECT_TRUE(call("bob", "ipv4:192.0.2.3:1").ok());
+  clock_.Advance(1s);
+  EXPECT_TRUE(call("ada", "ipv4:192.0.2.3:1").ok());
+  // About nothing, or without a message, as of a stream of the client's.
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(call("", "ipv4:192.0.2.1:1").ok());
+    EXPECT_TRUE(Call(method, "ada").ok());
+  }
+}
+
 TEST_F(RateLimitInterceptorTest, RefusesRulesOutOfRange) {
   const RateLimitRule wrong{.rate = 0};
   for (RateLimitOptions options :
        {RateLimitOptions{.default_rule = wrong},
         RateLimitOptions{.overrides = {{Selector(), wrong}}},
         RateLimitOptions{.server_rule = wrong},
+        RateLimitOptions{.additional = {{.rule = wrong}}},
         RateLimitOptions{.max_keys = 0}}) {
     EXPECT_EQ(RateLimitInterceptor::Create(std::move(options), clock_)
                   .status()

@@ -22,6 +22,9 @@ struct RateLimitInterceptor::Budget {
   std::uint64_t scope;
   // The one budget of kMethod.
   std::unique_ptr<Gcra> shared;
+  // As AdditionalRateLimit::key, owned by the options; null: by `key` above.
+  const std::function<std::string(const google::protobuf::Message&)>*
+      of_request = nullptr;
   // All but the delay.
   absl::Status refusal;
 };
@@ -49,6 +52,10 @@ RateLimitInterceptor::Create(RateLimitOptions options, const Clock& clock) {
     const auto budget = interceptor->MakeBudget(*each.rule, "override");
     if (!budget.ok()) return budget.status();
   }
+  for (const AdditionalRateLimit& each : kept.additional) {
+    const auto budget = interceptor->MakeBudget(each.rule, "additional");
+    if (!budget.ok()) return budget.status();
+  }
   return interceptor;
 }
 
@@ -63,7 +70,7 @@ RateLimitInterceptor::~RateLimitInterceptor() = default;
 
 absl::StatusOr<std::unique_ptr<RateLimitInterceptor::Budget>>
 RateLimitInterceptor::MakeBudget(const RateLimitRule& rule,
-                                 std::string_view what) {
+                                 std::string_view what, std::string_view each) {
   const absl::StatusOr<GcraRate> rate =
       GcraRate::Create({.rate = rule.rate, .burst = rule.burst});
   if (!rate.ok()) {
@@ -71,9 +78,11 @@ RateLimitInterceptor::MakeBudget(const RateLimitRule& rule,
                         absl::StrCat("rate limit of ", ToAbsl(what), ": ",
                                      rate.status().message()));
   }
-  const char* each = "all callers together";
-  if (rule.key == RateLimitKey::kPrincipal) each = "each principal";
-  if (rule.key == RateLimitKey::kPeer) each = "each address";
+  if (each.empty()) {
+    each = "all callers together";
+    if (rule.key == RateLimitKey::kPrincipal) each = "each principal";
+    if (rule.key == RateLimitKey::kPeer) each = "each address";
+  }
   auto budget = std::make_unique<Budget>(
       Budget{.rate = *rate,
              .key = rule.key,
@@ -81,7 +90,7 @@ RateLimitInterceptor::MakeBudget(const RateLimitRule& rule,
              .refusal = Exhausted(
                  "RATE_LIMITED", what,
                  absl::StrCat("more than ", rule.rate, " calls a second, or ",
-                              rule.burst, " at once, for ", each),
+                              rule.burst, " at once, for ", ToAbsl(each)),
                  std::chrono::nanoseconds(0))});
   if (rule.key == RateLimitKey::kMethod) {
     budget->shared = std::make_unique<Gcra>(*rate, clock_);
@@ -98,38 +107,57 @@ absl::StatusOr<Hooks> RateLimitInterceptor::Register(const Method& method) {
     break;
   }
   if (methods_.size() <= method.index) methods_.resize(method.index + 1);
+  std::vector<std::unique_ptr<Budget>>& budgets = methods_[method.index];
   if (rule.has_value()) {
     absl::StatusOr<std::unique_ptr<Budget>> budget =
         MakeBudget(*rule, method.path);
     if (!budget.ok()) return budget.status();
-    methods_[method.index] = *std::move(budget);
+    budgets.push_back(*std::move(budget));
   }
-  return Hooks{.start = rule.has_value() || server_ != nullptr,
+  for (const AdditionalRateLimit& each : options_.additional) {
+    if (!each.methods(method)) continue;
+    RateLimitRule keyed = each.rule;
+    // Of its own kind, and no budget that all share.
+    if (each.key != nullptr) keyed.key = RateLimitKey::kPrincipal;
+    absl::StatusOr<std::unique_ptr<Budget>> budget =
+        MakeBudget(keyed, method.path,
+                   each.key != nullptr ? "each of those it names" : "");
+    if (!budget.ok()) return budget.status();
+    if (each.key != nullptr) (*budget)->of_request = &each.key;
+    budgets.push_back(*std::move(budget));
+  }
+  return Hooks{.start = !budgets.empty() || server_ != nullptr,
                .finish = false};
 }
 
 [[gnu::hot]] absl::Status RateLimitInterceptor::OnStart(ServerCall& call) {
-  Budget* const mine = methods_[call.method().index].get();
-  if (mine != nullptr) {
-    absl::Status taken = Take(call, *mine);
+  for (const std::unique_ptr<Budget>& budget : methods_[call.method().index]) {
+    absl::Status taken = Take(call, *budget);
     if (!taken.ok()) return taken;
   }
   return server_ != nullptr ? Take(call, *server_) : absl::OkStatus();
 }
 
+[[gnu::hot]] GcraDecision RateLimitInterceptor::Decide(ServerCall& call,
+                                                       Budget& budget) {
+  if (budget.shared != nullptr) return budget.shared->TryTake();
+  if (budget.of_request != nullptr) {
+    if (call.request() == nullptr) return {.allowed = true};
+    const std::string key = (*budget.of_request)(*call.request());
+    if (key.empty()) return {.allowed = true};
+    return callers_->TryTake(budget.rate, budget.scope, key);
+  }
+  const bool by_peer =
+      budget.key == RateLimitKey::kPeer || call.principal().anonymous();
+  const internal::CallerKey key =
+      by_peer ? internal::KeyOfPeer(call.peer_address())
+              : internal::KeyOfPrincipal(call.principal());
+  return callers_->TryTake(budget.rate, budget.scope, key.view());
+}
+
 [[gnu::hot]] absl::Status RateLimitInterceptor::Take(ServerCall& call,
                                                      Budget& budget) {
-  GcraDecision decision;
-  if (budget.key == RateLimitKey::kMethod) {
-    decision = budget.shared->TryTake();
-  } else {
-    const bool by_peer =
-        budget.key == RateLimitKey::kPeer || call.principal().anonymous();
-    const internal::CallerKey key =
-        by_peer ? internal::KeyOfPeer(call.peer_address())
-                : internal::KeyOfPrincipal(call.principal());
-    decision = callers_->TryTake(budget.rate, budget.scope, key.view());
-  }
+  const GcraDecision decision = Decide(call, budget);
   if (decision.allowed) return absl::OkStatus();
   // One call always fits into a burst, so there is a time at which it passes.
   const std::chrono::nanoseconds wait =
