@@ -72,6 +72,7 @@ int main() {
   server_options->auth.issuers.push_back(
       {.issuer = options.tokens.issuer,
        .audiences = {options.tokens.audience},
+       .roles = {"user", "author", "admin"},
        .keys = options.published_keys});
   const auto server = grpccommon::Server::Create(*server_options);
   if (!server.ok()) return ExitWith(server.status());

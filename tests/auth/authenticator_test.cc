@@ -19,7 +19,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::IsNull;
 using ::testing::NotNull;
 using ::testing::Pair;
@@ -257,11 +259,13 @@ class IssuersTest : public AuthenticatorTest {
 
   // What the signer signs as whoever it says it is.
   std::string TokenOf(const JwtSigner& signer, const std::string& issuer,
-                      const std::string& audience) const {
+                      const std::string& audience,
+                      std::vector<std::string> roles = {}) const {
     return *signer.Sign({.subject = "alice",
                          .issuer = issuer,
                          .audiences = {audience},
-                         .expires_at = clock_.WallNow() + 1h});
+                         .expires_at = clock_.WallNow() + 1h,
+                         .roles = std::move(roles)});
   }
   std::string TokenOf(const Issuer& issuer) const {
     return TokenOf(issuer.signer, issuer.name, issuer.audience);
@@ -300,6 +304,30 @@ TEST_F(IssuersTest, NoneSignsForAnother) {
     EXPECT_THAT(Try(TokenOf(other, named->name, named->audience)),
                 HasReason(auth_reason::kTokenKeyUnknown));
   }
+}
+
+TEST_F(IssuersTest, EachGivesTheRolesThatItMayGiveAndNoOther) {
+  TrustedIssuer users = Trust(users_);
+  users.verifier.allowed_roles = {"user", "admin"};
+  TrustedIssuer programs = Trust(programs_);
+  programs.verifier.allowed_roles = {"service"};
+  const auto jwt = *CreateJwtAuthenticator({users, programs});
+  const std::vector<std::string> roles = {"service", "user", "service ",
+                                          "Admin",   "",     "admin"};
+  const auto given = [&](Authenticator& authenticator, const Issuer& issuer) {
+    const Result result = Authenticate(
+        authenticator,
+        Bearer(TokenOf(issuer.signer, issuer.name, issuer.audience, roles)));
+    return result.ok() ? (*result)->roles : std::vector<std::string>{"refused"};
+  };
+  for (int i = 0; i < 2; ++i) {  // the second time from the cache
+    EXPECT_THAT(given(*jwt, users_), ElementsAre("user", "admin"));
+    EXPECT_THAT(given(*jwt, programs_), ElementsAre("service"));
+    EXPECT_THAT(given(*jwt_, users_), ElementsAreArray(roles)) << "any";
+  }
+  programs.verifier.allowed_roles = {"nothing that it gives"};
+  EXPECT_THAT(given(**CreateJwtAuthenticator({programs}), programs_),
+              IsEmpty());
 }
 
 TEST_F(IssuersTest, EachHasItsOwnAudience) {

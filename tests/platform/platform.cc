@@ -109,7 +109,8 @@ Platform::Settings Platform::EnvironmentOf(const std::string& name) const {
       {"GRPCCOMMON_DRAIN_DELAY", "0s"},
       {"GRPCCOMMON_AUTH__JWKS_FILE", folder() + "/dev_jwks.json"},
       {"GRPCCOMMON_AUTH__ISSUER", "grpccommon-dev"},
-      {"GRPCCOMMON_AUTH__AUDIENCES", "grpccommon-dev"}};
+      {"GRPCCOMMON_AUTH__AUDIENCES", "grpccommon-dev"},
+      {"GRPCCOMMON_AUTH__ROLES", "instance,service"}};
   if (service == "registry") {
     settings["GRPCCOMMON_APP_GRACE"] = "3s";
   } else {
@@ -127,6 +128,7 @@ Platform::Settings Platform::EnvironmentOf(const std::string& name) const {
   } else if (service != "registry") {
     settings["GRPCCOMMON_AUTH__ISSUERS"] = absl::StrCat(
         R"([{"issuer": "platform-user", "audiences": ["platform"], )",
+        R"("roles": ["user", "author", "admin"], )",
         R"("allow_http_jwks": true, "jwks_url": "http://127.0.0.1:)",
         processes_.at("user").http_port, R"(/.well-known/jwks.json"}])");
   }

@@ -127,7 +127,7 @@ TEST(ConfigTest, EnvironmentVariablesSayTheSame) {
 TEST(ConfigTest, ReadsAListOfObjects) {
   const std::string issuers =
       R"([{"issuer": "users", "audiences": ["a", "b"],
-           "jwks_url": "https://user/keys"},
+           "roles": ["user", "admin"], "jwks_url": "https://user/keys"},
           {"issuer": "programs", "jwks_file": "keys.json",
            "any_audience": true}])";
   const ServerOptions base{
@@ -139,6 +139,9 @@ TEST(ConfigTest, ReadsAListOfObjects) {
     ASSERT_EQ(options->auth.issuers.size(), 2u);
     EXPECT_EQ(options->auth.issuers[0].issuer, "users");
     EXPECT_EQ(options->auth.issuers[0].audiences.size(), 2u);
+    EXPECT_EQ(options->auth.issuers[0].roles,
+              (std::vector<std::string>{"user", "admin"}));
+    EXPECT_TRUE(options->auth.issuers[1].roles.empty());
     EXPECT_EQ(options->auth.issuers[0].jwks_url, "https://user/keys");
     EXPECT_EQ(options->auth.issuers[1].jwks_file, "keys.json");
     EXPECT_TRUE(options->auth.issuers[1].any_audience);

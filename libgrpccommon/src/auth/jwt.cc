@@ -533,6 +533,13 @@ absl::StatusOr<VerifiedToken> JwtVerifier::ReadClaims(
   if (claims.principal.subject.empty()) {
     return Malformed("the token names nobody (`sub`)");
   }
+  if (!options_.allowed_roles.empty()) {
+    std::erase_if(claims.principal.roles, [this](const std::string& role) {
+      return std::find(options_.allowed_roles.begin(),
+                       options_.allowed_roles.end(),
+                       role) == options_.allowed_roles.end();
+    });
+  }
   token.principal =
       std::make_shared<const Principal>(std::move(claims.principal));
   return token;

@@ -62,6 +62,7 @@ absl::StatusOr<TrustedIssuer> MakeIssuer(const Options& options,
   issuer.verifier.issuer = options.issuer;
   issuer.verifier.audiences = options.audiences;
   issuer.verifier.any_audience = options.any_audience;
+  issuer.verifier.allowed_roles = options.roles;
   return issuer;
 }
 

@@ -106,6 +106,7 @@ void VisitOptions(TokenIssuerOptions& issuer, Visitor& visit) {
   visit("issuer", issuer.issuer);
   visit("audiences", issuer.audiences);
   visit("any_audience", issuer.any_audience);
+  visit("roles", issuer.roles);
   visit("jwks_file", issuer.jwks_file);
   visit("jwks_url", issuer.jwks_url);
   visit("allow_http_jwks", issuer.allow_http_jwks);
@@ -119,6 +120,7 @@ void VisitOptions(AuthOptions& auth, Visitor& visit) {
   visit("issuer", auth.issuer);
   visit("audiences", auth.audiences);
   visit("any_audience", auth.any_audience);
+  visit("roles", auth.roles);
   visit.List("issuers", auth.issuers);
   visit("api_key_file", auth.api_key_file);
   visit("client_certificates", auth.client_certificates);

@@ -40,6 +40,9 @@ struct JwtVerifierOptions {
   /// name with a slash ("https://shop.example/roles") is one claim, dots and
   /// all. An array of strings, or one string separated by spaces.
   std::string roles_claim = "roles";
+  /// Roles that the issuer may give; any other in a token is overlooked, as if
+  /// it were not there. Empty: every role.
+  std::vector<std::string> allowed_roles;
 };
 
 /// What a token proved, and when it does: at the instants in

@@ -80,6 +80,7 @@ struct TokenIssuerOptions {
   std::string issuer;
   std::vector<std::string> audiences;
   bool any_audience = false;
+  std::vector<std::string> roles;
   /// One of the two, with the keys of this issuer alone.
   std::string jwks_file;
   std::string jwks_url;
@@ -106,6 +107,9 @@ struct AuthOptions {
   std::vector<std::string> audiences;
   /// Takes tokens for any audience, also such as were made for other services.
   bool any_audience = false;
+  /// Roles that tokens of `issuer` may give; any other is overlooked. Empty:
+  /// every role.
+  std::vector<std::string> roles;
   /// Further issuers of bearer tokens: a token's `iss` chooses one, whose keys
   /// and audiences alone decide. With any of them, all must have names.
   std::vector<TokenIssuerOptions> issuers;
