@@ -11,6 +11,7 @@
 #include "grpccommon/server/server.h"
 #include "services/common/database_settings.h"
 #include "services/user/backend.h"
+#include "services/user/limits.h"
 
 using grpccommon::ExitWith;
 using platform::common::AddDatabaseCheck;
@@ -20,6 +21,7 @@ using platform::common::ReadDatabaseSettings;
 using platform::user::Backend;
 using platform::user::BackendOptions;
 using platform::user::FirstAdmin;
+using platform::user::LimitOptions;
 using namespace std::chrono_literals;
 
 namespace {
@@ -57,6 +59,10 @@ int main() {
   const FirstAdmin admin{.username = settings.Text("ADMIN_USERNAME", ""),
                          .email = settings.Text("ADMIN_EMAIL", ""),
                          .password = settings.Secret("ADMIN_PASSWORD")};
+  const LimitOptions limits{.registrations_per_minute = settings.Integer(
+                                "REGISTRATIONS_PER_MINUTE", 300, 1, 1'000'000),
+                            .logins_per_minute = settings.Integer(
+                                "LOGINS_PER_MINUTE", 30, 1, 1'000'000)};
   const DatabaseSettings database =
       ReadDatabaseSettings(settings, "sqlite:user.db");
   options.store.url = database.url;
@@ -74,6 +80,9 @@ int main() {
        .audiences = {options.tokens.audience},
        .roles = {"user", "author", "admin"},
        .keys = options.published_keys});
+  if (server_options->rate_limit.has_value()) {
+    AddLimits(limits, *server_options->rate_limit);
+  }
   const auto server = grpccommon::Server::Create(*server_options);
   if (!server.ok()) return ExitWith(server.status());
   const grpccommon::Logger& logger = (*server)->logger();
