@@ -27,7 +27,8 @@ function(_grpccommon_links_modules target)
   endforeach()
 endfunction()
 
-# What can be built and run as one, without everything else.
+# What can be built and run as one, without everything else. The unit tests of
+# one folder alone are <folder>_tests.
 add_custom_target(unit_tests)
 add_custom_target(fuzzers)
 
@@ -45,7 +46,12 @@ function(grpccommon_test name)
   add_test(NAME ${name} COMMAND ${target} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
   if("unit" IN_LIST arg_LABELS)
-    add_dependencies(unit_tests ${target})
+    get_filename_component(folder "${name}" DIRECTORY)
+    if(NOT TARGET ${folder}_tests)
+      add_custom_target(${folder}_tests)
+      add_dependencies(unit_tests ${folder}_tests)
+    endif()
+    add_dependencies(${folder}_tests ${target})
   endif()
   if(arg_TIMEOUT)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})

@@ -29,8 +29,8 @@ pkg() {
 outside_project() {
   local folder=$work/$check
   rm -rf "$folder/CMakeCache.txt"
-  cmake -S "$here" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DCMAKE_CXX_FLAGS=-O0 "$@"
+  cmake -S "$here" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_CXX_FLAGS_DEBUG=-O0 "$@"
   cmake --build "$folder" --parallel "$jobs"
   ctest --test-dir "$folder" --output-on-failure --no-tests=error
 }
@@ -73,8 +73,9 @@ case $check in
     ;;
 
   add_subdirectory)
+    # With CI's flags, so that ccache knows much of the library already.
     launcher=$(command -v ccache || true)
-    outside_project "-DGRPCCOMMON_SOURCE_DIR=$root" \
+    outside_project "-DGRPCCOMMON_SOURCE_DIR=$root" -DGRPCCOMMON_WERROR=ON \
       "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher"
     ;;
 
