@@ -619,7 +619,8 @@ TEST_F(ServerTest, AClientThatOnlyHoldsItsConnectionDoesNotHoldUpTheEnd) {
   ASSERT_EQ(read(fd, &answer, 1), 1);
   const auto begin = std::chrono::steady_clock::now();
   server->Shutdown(0s, 1h);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 30s);
+  // gRPC's clients look at such connections every five seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s);
   close(fd);
 }
 

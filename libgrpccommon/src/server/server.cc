@@ -595,18 +595,20 @@ bool Server::Impl::WaitOrHurry(nanoseconds delay) {
 }
 
 bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
-  // gRPC also waits for clients to close idle connections. Its own clients look
-  // at those every five seconds; one whose connection broke before it looked
-  // would lose its next call.
-  constexpr nanoseconds kIdleGrace = std::chrono::seconds(6);
+  // gRPC also waits for clients to close idle connections, and its own clients
+  // look at those every five seconds. To wait for them would serve nobody: a
+  // call that one of them begins meanwhile is CANCELLED, and after our end it
+  // is UNAVAILABLE, which may be retried. But the last answers need a moment.
+  constexpr nanoseconds kIdleGrace = std::chrono::seconds(1);
   constexpr nanoseconds kLook = std::chrono::milliseconds(50);
-  const auto begin = std::chrono::steady_clock::now();
-  const auto end = begin + grace_period;
+  auto idle_since = std::chrono::steady_clock::now();
+  const auto end = idle_since + grace_period;
   const MutexLock lock(mutex);
   while (!hurry && !calls_ended) {
     const auto now = std::chrono::steady_clock::now();
-    const bool idle = unguarded.empty() && call_path.running_calls() == 0;
-    if (now >= end || (idle && now - begin >= kIdleGrace)) break;
+    // Of what is not guarded nobody knows whether calls are running.
+    if (!unguarded.empty() || call_path.running_calls() > 0) idle_since = now;
+    if (now >= end || now - idle_since >= kIdleGrace) break;
     changed.WaitUntil(mutex, std::min(end, now + kLook));
   }
   return calls_ended;

@@ -88,9 +88,6 @@ class ExecutionProcess {
   /// Returns the exit code, or minus the signal.
   int Kill(int signal) {
     if (child_ <= 0) return 0;
-    // A connection that nobody polls would hold up the end.
-    stub_.reset();
-    channel_.reset();
     kill(child_, signal);
     return WaitForExit();
   }

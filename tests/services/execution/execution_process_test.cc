@@ -218,6 +218,23 @@ TEST_F(ExecutionProcessTest, LetsRunningOnesFinishWhenItStops) {
   EXPECT_EQ(service_.WaitForExit(), 0) << service_.Log();
 }
 
+TEST_F(ExecutionProcessTest, AnIdleClientDoesNotHoldUpItsEnd) {
+  ASSERT_TRUE(service_.Start()) << service_.Log();
+  v1::ListLanguagesResponse languages;
+  ASSERT_THAT(
+      service_.stub().ListLanguages(service_.With("").get(), {}, &languages),
+      IsOk());
+  const auto begin = std::chrono::steady_clock::now();
+  service_.Signal(SIGTERM);
+  EXPECT_EQ(service_.WaitForExit(), 0) << service_.Log();
+  // Nobody polls its connection, which gRPC looks at every five seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+  // What it does next may be retried.
+  EXPECT_THAT(
+      service_.stub().ListLanguages(service_.With("").get(), {}, &languages),
+      StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST_F(ExecutionProcessTest, DetachedOnesEndWithIt) {
   ASSERT_TRUE(service_.Start()) << service_.Log();
   const std::string name = "detached" + std::to_string(getpid());
