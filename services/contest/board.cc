@@ -13,9 +13,16 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::minutes;
 
-// What decides about the rank; the smaller, the better.
-auto Merit(const Board::Row& row) {
-  return std::tuple(-row.solved, row.penalty_minutes, row.last_minutes);
+// What decides about the rank; the smaller, the better: 5 bits for the problems
+// that are not solved, 42 for the penalty, 16 for the last minute.
+std::int64_t Merit(const Board::Row& row) {
+  constexpr int kMaxProblems = 31;
+  constexpr std::int64_t kMaxPenalty = (std::int64_t{1} << 42) - 1;
+  constexpr std::int64_t kMaxMinute = (std::int64_t{1} << 16) - 1;
+  assert(row.solved <= kMaxProblems && row.last_minutes <= kMaxMinute);
+  return (static_cast<std::int64_t>(kMaxProblems - row.solved) << 58) |
+         (std::min(row.penalty_minutes, kMaxPenalty) << 16) |
+         std::clamp<std::int64_t>(row.last_minutes, 0, kMaxMinute);
 }
 
 }  // namespace
@@ -114,9 +121,24 @@ void Board::Rank(std::int64_t version) {
 }
 
 std::vector<const Board::Row*> Board::rows() const {
+  return RowsFrom(order_.begin());
+}
+
+Board::Place Board::PlaceOf(const Row& row) {
+  return {Merit(row), row.team_name, row.user_id};
+}
+
+std::vector<const Board::Row*> Board::RowsAfter(const Place& place) const {
+  return RowsFrom(std::partition_point(
+      order_.begin(), order_.end(),
+      [&](std::size_t team) { return PlaceOf(teams_[team].row) <= place; }));
+}
+
+std::vector<const Board::Row*> Board::RowsFrom(
+    std::vector<std::size_t>::const_iterator place) const {
   std::vector<const Row*> rows;
-  rows.reserve(order_.size());
-  for (const std::size_t place : order_) rows.push_back(&teams_[place].row);
+  rows.reserve(static_cast<std::size_t>(order_.end() - place));
+  for (; place != order_.end(); ++place) rows.push_back(&teams_[*place].row);
   return rows;
 }
 

@@ -61,6 +61,22 @@ class Board {
 
   /// In the order of the ranks, equal ones by name, as of the last `Rank`.
   std::vector<const Row*> rows() const;
+  /// A place in that order, which stays what it is when rows change theirs.
+  struct Place {
+    /// What decides about the rank, as one number; the smaller, the better.
+    std::int64_t merit = 0;
+    std::string team_name;
+    std::string user_id;
+
+    friend auto operator<=>(const Place&, const Place&) = default;
+  };
+  static Place PlaceOf(const Row& row);
+  /// Those that come later than `place`.
+  std::vector<const Row*> RowsAfter(const Place& place) const;
+
+  /// In the order in which they came, from 0, which never changes.
+  const Row& team(std::size_t i) const { return teams_[i].row; }
+  std::size_t size() const { return teams_.size(); }
   const Rules& rules() const { return rules_; }
 
  private:
@@ -69,6 +85,8 @@ class Board {
     bool changed = true;
   };
 
+  std::vector<const Row*> RowsFrom(
+      std::vector<std::size_t>::const_iterator place) const;
   void UpdateFirst(std::size_t problem);
   void Sum(Row& row) const;
 

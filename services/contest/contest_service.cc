@@ -2,6 +2,7 @@
 #include "services/contest/contest_service.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -454,13 +455,36 @@ grpc::ServerUnaryReactor* ContestService::GetLeaderboard(
     grpc::CallbackServerContext* context,
     const v1::GetLeaderboardRequest* request,
     v1::GetLeaderboardResponse* response) {
+  const auto place =
+      common::ReadPageToken(request->page_token(), {request->contest_id()});
+  if (!place.ok()) return common::Finish(*context, place.status());
+  std::optional<Board::Place> after;
+  if (place->has_value()) {
+    after = {.merit = (*place)->number,
+             .team_name = (*place)->text,
+             .user_id = (*place)->id};
+  }
   auto* const reactor = context->DefaultReactor();
   parts_.live.Look(
       request->contest_id(),
-      [reactor, response, caller = CallerOf(*context)](
+      [reactor, request, response, after, caller = CallerOf(*context)](
           const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
         if (contest.ok()) {
-          *response->mutable_leaderboard() = (*contest)->Show(caller);
+          LiveContest::Page page = (*contest)->Show(
+              caller, after,
+              request->page_size() > 0
+                  ? static_cast<std::size_t>(request->page_size())
+                  : std::numeric_limits<std::size_t>::max());
+          *response->mutable_leaderboard() = std::move(page.board);
+          response->set_total_count(static_cast<std::int64_t>(page.row_count));
+          if (page.last.has_value()) {
+            response->set_next_page_token(
+                common::MakeToken(TokenKind::kPage,
+                                  {.number = page.last->merit,
+                                   .text = page.last->team_name,
+                                   .id = page.last->user_id},
+                                  {request->contest_id()}));
+          }
         }
         reactor->Finish(ToGrpcStatus(contest.status()));
       });

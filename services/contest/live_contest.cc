@@ -13,6 +13,22 @@ namespace {
 using grpccommon::Clock;
 using grpccommon::MutexLock;
 
+// A version of a board's feed, of which a watcher may have a part: more than
+// any board has teams.
+constexpr std::int64_t kParts = 1 << 24;
+
+// Adds a row unless the rows then have more than `max_bytes`.
+template <typename Message>
+bool AddRow(const Board::Row& row, bool with_cells, std::size_t max_bytes,
+            std::size_t& bytes, Message& message) {
+  ToProto(row, with_cells, *message.add_rows());
+  // With its tag and length.
+  bytes += message.rows(message.rows_size() - 1).ByteSizeLong() + 6;
+  if (bytes <= max_bytes) return true;
+  message.mutable_rows()->RemoveLast();
+  return false;
+}
+
 void Tell(std::vector<LiveContest::Done>& waiting, const absl::Status& status) {
   for (const LiveContest::Done& done : waiting) done(status);
 }
@@ -121,8 +137,8 @@ absl::Status LiveContest::Apply(ContestStore& store) {
     }
     version = version_;
   }
-  full_feed_.Advance(version);
-  shown_feed_.Advance(version);
+  full_feed_.Advance(version * kParts);
+  shown_feed_.Advance(version * kParts);
   announcement_feed_.Advance(known_announcements);
   return absl::OkStatus();
 }
@@ -154,25 +170,64 @@ void LiveContest::ApplyTo(View& view, const BoardChanges& changes,
   view.board->Rank(version_);
 }
 
-LiveContest::BoardFeed::Update LiveContest::Since(const View& view,
-                                                  std::int64_t from) const {
-  auto update = std::make_shared<v1::LeaderboardUpdate>();
-  update->set_sequence(contest_.sequence);
-  update->set_snapshot(from < view.whole_since);
-  update->set_frozen(view.frozen);
-  update->set_phase(static_cast<v1::ContestPhase>(phase_));
-  SetTime(changed_at_, *update->mutable_changed_at());
+v1::LeaderboardUpdate LiveContest::UpdateOf(const View& view) const {
+  v1::LeaderboardUpdate update;
+  update.set_sequence(contest_.sequence);
+  update.set_frozen(view.frozen);
+  update.set_phase(static_cast<v1::ContestPhase>(phase_));
+  SetTime(changed_at_, *update.mutable_changed_at());
   if (view.with_problems) {
     for (const ContestProblem& problem : contest_.problems) {
-      update->add_problem_labels(problem.label);
+      update.add_problem_labels(problem.label);
     }
   }
-  for (const Board::Row* const row : view.board->rows()) {
-    if (update->snapshot() || row->changed > from) {
-      ToProto(*row, view.with_problems, *update->add_rows());
-    }
+  return update;
+}
+
+// `from` is V * kParts of whoever has version V, and (V - 1) * kParts + i of
+// whoever has the first i teams of it, in the order in which they came: the
+// ranks may change between two parts, and that order does not. The rest is sent
+// as it is now, so that all of it is as of V or later, and what has changed
+// after V comes next.
+LiveContest::BoardFeed::Update LiveContest::Since(const View& view,
+                                                  std::int64_t from) const {
+  const Board& board = *view.board;
+  std::int64_t has = from < 0 ? -1 : from / kParts;
+  std::size_t next = from < 0 ? 0 : static_cast<std::size_t>(from % kParts);
+  std::int64_t target = has + 1;
+  if (next > 0 && target < view.whole_since) {  // of another board
+    has = -1;
+    next = 0;
   }
-  return {.message = std::move(update), .version = version_};
+  const bool begins = next == 0;
+  auto update = std::make_shared<v1::LeaderboardUpdate>(UpdateOf(view));
+  std::size_t bytes = 0;
+  if (begins) {
+    target = version_;
+    update->set_snapshot(has < view.whole_since);
+    const std::vector<const Board::Row*> rows = board.rows();
+    const bool fits =
+        std::all_of(rows.begin(), rows.end(), [&](const Board::Row* row) {
+          return (!update->snapshot() && row->changed <= has) ||
+                 AddRow(*row, view.with_problems, kMaxMessageBytes, bytes,
+                        *update);
+        });
+    if (fits) {
+      return {.message = std::move(update), .version = version_ * kParts};
+    }
+    update->clear_rows();
+    bytes = 0;
+  }
+  while (next < board.size() && AddRow(board.team(next), view.with_problems,
+                                       kPartBytes, bytes, *update)) {
+    ++next;
+  }
+  const bool last = next == board.size();
+  update->set_more(!last || target < version_);
+  return {.message = std::move(update),
+          .version =
+              last ? target * kParts
+                   : (target - 1) * kParts + static_cast<std::int64_t>(next)};
 }
 
 LiveContest::AnnouncementFeed::Update LiveContest::AnnouncementAfter(
@@ -186,10 +241,13 @@ const LiveContest::View& LiveContest::ViewOf(const Caller& caller) const {
   return Manages(caller, contest_) ? full_ : shown_;
 }
 
-v1::Leaderboard LiveContest::Show(const Caller& caller) const {
+LiveContest::Page LiveContest::Show(const Caller& caller,
+                                    const std::optional<Board::Place>& after,
+                                    std::size_t limit) const {
   const MutexLock lock(mutex_);
   const View& view = ViewOf(caller);
-  v1::Leaderboard board;
+  Page page{.row_count = view.board->size()};
+  v1::Leaderboard& board = page.board;
   board.set_contest_id(id_);
   board.set_sequence(contest_.sequence);
   board.set_frozen(view.frozen);
@@ -199,10 +257,18 @@ v1::Leaderboard LiveContest::Show(const Caller& caller) const {
       board.add_problem_labels(problem.label);
     }
   }
-  for (const Board::Row* const row : view.board->rows()) {
-    ToProto(*row, view.with_problems, *board.add_rows());
+  std::size_t bytes = 0;
+  const Board::Row* last = nullptr;
+  for (const Board::Row* const row :
+       after.has_value() ? view.board->RowsAfter(*after) : view.board->rows()) {
+    if (static_cast<std::size_t>(board.rows_size()) == limit ||
+        !AddRow(*row, view.with_problems, kMaxMessageBytes, bytes, board)) {
+      page.last = Board::PlaceOf(*last);
+      break;
+    }
+    last = row;
   }
-  return board;
+  return page;
 }
 
 absl::Status LiveContest::WatchBoard(

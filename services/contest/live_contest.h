@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,8 +48,17 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
   /// the store's.
   void Refresh(Done done = nullptr);
 
-  /// The board as `caller` may see it, as of the last refresh.
-  v1::Leaderboard Show(const Caller& caller) const;
+  struct Page {
+    v1::Leaderboard board;
+    /// Of its last row, if others follow.
+    std::optional<Board::Place> last;
+    std::size_t row_count = 0;
+  };
+  /// The board as `caller` may see it, as of the last refresh: the rows after
+  /// `after`, at most `limit` and as many as fit into kMaxMessageBytes.
+  Page Show(const Caller& caller,
+            const std::optional<Board::Place>& after = std::nullopt,
+            std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
   /// The stream gets the board as `caller` may see it, or the announcements
   /// after number `after`. After a refresh. Errors: those of StateFeed.
   absl::Status WatchBoard(const Caller& caller,
@@ -61,6 +71,11 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
   void Close(const absl::Status& status);
   std::size_t watchers() const;
 
+  /// What clients take by default, less what a message has besides its rows.
+  static constexpr std::size_t kMaxMessageBytes = (4 << 20) - (16 << 10);
+  /// Of the parts of what is larger.
+  static constexpr std::size_t kPartBytes = 1 << 20;
+
  private:
   // What one kind of caller sees.
   struct View {
@@ -68,7 +83,7 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
 
     const bool for_managers;
     std::optional<Board> board;
-    // The version of the feed that all rows of were changed.
+    // The version that all rows of were changed.
     std::int64_t whole_since = 0;
     bool frozen = false;
     bool with_problems = false;
@@ -80,6 +95,8 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
   void ApplyTo(View& view, const BoardChanges& changes, WallTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   BoardFeed::Update Since(const View& view, std::int64_t from) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  v1::LeaderboardUpdate UpdateOf(const View& view) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   AnnouncementFeed::Update AnnouncementAfter(std::int64_t number) const;
   const View& ViewOf(const Caller& caller) const
@@ -93,7 +110,8 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
   Contest contest_ ABSL_GUARDED_BY(mutex_);
   Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kUpcoming;
   WallTime changed_at_ ABSL_GUARDED_BY(mutex_);  // the database or the phase
-  // Of the feeds: grows with every change of the database or the phase.
+  // Grows with every change of the database or the phase. The feeds' versions
+  // are kParts of these, see Since.
   std::int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
   View full_ ABSL_GUARDED_BY(mutex_){true};
   View shown_ ABSL_GUARDED_BY(mutex_){false};

@@ -120,6 +120,51 @@ TEST_F(BoardTest, OnlyRowsThatLookDifferentChange) {
       << "c is not the first to solve it any more, a lost a rank";
 }
 
+TEST_F(BoardTest, APlaceStaysWhenRowsMove) {
+  board_.SetTeam("d", "d");
+  Solve("b", 0, 10min);
+  Solve("c", 0, 20min);
+  ASSERT_THAT(Rows(), ElementsAre("1b 1:10", "2c 1:20", "3a 0:0", "3d 0:0"));
+  const auto after = [&](const Board::Place& place) {
+    std::vector<std::string> users;
+    for (const Board::Row* const row : board_.RowsAfter(place)) {
+      users.push_back(row->user_id);
+    }
+    return users;
+  };
+  const Board::Place c = Board::PlaceOf(*board_.rows()[1]);
+  const Board::Place a = Board::PlaceOf(*board_.rows()[2]);
+  EXPECT_THAT(after(c), ElementsAre("a", "d"));
+  EXPECT_THAT(after(a), ElementsAre("d"));
+  EXPECT_THAT(after(Board::PlaceOf(*board_.rows()[3])), IsEmpty());
+  Solve("d", 0, 5min);
+  Solve("c", 1, 30min);
+  ASSERT_THAT(Rows(), ElementsAre("1c 2:50", "2d 1:5", "3b 1:10", "4a 0:0"));
+  EXPECT_THAT(after(c), ElementsAre("a")) << "where c was";
+  EXPECT_THAT(after(a), IsEmpty());
+}
+
+TEST_F(BoardTest, APlaceOrdersAsTheRanksDo) {
+  // By penalty beyond any, by the last solution, by name.
+  const std::vector<Board::Row> rows = {
+      {.team_name = "z", .solved = 31},
+      {.team_name = "z", .solved = 2, .penalty_minutes = 90},
+      {.team_name = "a",
+       .solved = 2,
+       .penalty_minutes = 100,
+       .last_minutes = 44640},
+      {.team_name = "a", .solved = 2, .penalty_minutes = 101},
+      {.team_name = "a", .solved = 2, .penalty_minutes = 1LL << 50},
+      {.team_name = "b", .solved = 1},
+      {.team_name = "a", .solved = 1, .last_minutes = 1},
+      {.user_id = "1", .team_name = "b", .solved = 1, .last_minutes = 1},
+      {.user_id = "2", .team_name = "b", .solved = 1, .last_minutes = 1},
+      {.team_name = "b"}};
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    EXPECT_LT(Board::PlaceOf(rows[i - 1]), Board::PlaceOf(rows[i])) << i;
+  }
+}
+
 TEST_F(BoardTest, IgnoresCellsOfWhoIsNoTeam) {
   Solve("nobody", 0, 10min);
   EXPECT_THAT(Rows(), ElementsAre("1a 0:0", "1b 0:0", "1c 0:0"));

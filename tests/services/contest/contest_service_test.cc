@@ -234,6 +234,12 @@ TEST_P(ContestServiceTest, MalformedPageTokensAreRefused) {
                 StatusIs(absl::StatusCode::kInvalidArgument));
     EXPECT_THAT(client_->Call(&Stub::ListAnnouncements, announcements, "bob"),
                 StatusIs(absl::StatusCode::kInvalidArgument));
+    v1::GetLeaderboardRequest board;
+    board.set_contest_id(contest.id());
+    board.set_page_token(token);
+    const auto page = client_->Call(&Stub::GetLeaderboard, board, "bob");
+    EXPECT_THAT(page, StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_EQ(FieldOf(page.status()), "page_token");
   }
 }
 
@@ -605,7 +611,7 @@ TEST_P(ContestServiceTest, ResultsAreRevealedAfterTheEnd) {
 class BoardWatcher {
  public:
   BoardWatcher(Stub& stub, const std::string& contest, const std::string& who)
-      : context_(ContestClient::As(who)) {
+      : context_(ContestClient::As(who, std::chrono::minutes(5))) {
     v1::GetLeaderboardRequest request;
     request.set_contest_id(contest);
     reader_ = stub.GetLeaderboardStream(context_.get(), request);
@@ -613,6 +619,8 @@ class BoardWatcher {
   bool Next() {
     if (!reader_->Read(&update_)) return false;
     if (update_.snapshot()) rows_.clear();
+    if (update_.snapshot()) ++snapshots_;
+    if (update_.more()) ++parts_;
     for (const v1::LeaderboardRow& row : update_.rows()) {
       rows_[row.user_id()] = row;
     }
@@ -627,6 +635,8 @@ class BoardWatcher {
   }
   grpc::Status Finish() { return reader_->Finish(); }
   const v1::LeaderboardUpdate& update() const { return update_; }
+  int parts() const { return parts_; }
+  int snapshots() const { return snapshots_; }
   std::vector<std::string> Known() const {
     std::vector<v1::LeaderboardRow> rows;
     for (const auto& [user, row] : rows_) rows.push_back(row);
@@ -641,6 +651,9 @@ class BoardWatcher {
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientReader<v1::LeaderboardUpdate>> reader_;
   v1::LeaderboardUpdate update_;
+  // Updates so far that were not the last part, or began anew.
+  int parts_ = 0;
+  int snapshots_ = 0;
   std::map<std::string, v1::LeaderboardRow> rows_;
 };
 
@@ -660,6 +673,141 @@ TEST_P(ContestServiceTest, WatchersOfTheBoardGetWhatChanges) {
                                            "2 bob 0:0 | -/0/0 -/0/0"));
   EXPECT_THAT(watcher.Known(),
               ElementsAreArray(Lines(client_->Board(contest.id())->rows())));
+}
+
+// Of 20,000 teams with names as long as may be: 6 MB, more than a client takes.
+class LargeBoardTest : public ContestServiceTest {
+ protected:
+  static constexpr int kTeams = 20'000;
+
+  void SetUp() override {
+    if (on_postgresql()) GTEST_SKIP() << "the board is in memory";
+    ContestServiceTest::SetUp();
+    contest_ = Make();
+    const auto store = ContestStore::Open({.database = url()}, false);
+    ASSERT_THAT(store, IsOk());
+    ASSERT_THAT((*store)->database().Begin(), IsOk());
+    for (int i = 0; i < kTeams; ++i) {
+      ASSERT_THAT((*store)->Register(contest_.id(), Team(i), NameOf(Team(i))),
+                  IsOk());
+    }
+    ASSERT_THAT((*store)->database().Commit(), IsOk());
+  }
+  static std::string Team(int i) {
+    return "team" + std::to_string(100'000 + i);
+  }
+  static std::string NameOf(const std::string& team) {
+    std::string name = team;
+    for (int i = 0; i < 90; ++i) name += "ü";
+    return name;
+  }
+
+  absl::StatusOr<v1::GetLeaderboardResponse> Page(int size,
+                                                  const std::string& token) {
+    v1::GetLeaderboardRequest request;
+    request.set_contest_id(contest_.id());
+    request.set_page_size(size);
+    request.set_page_token(token);
+    return client_->Call(&Stub::GetLeaderboard, request, "bob");
+  }
+  // All pages, in their order.
+  std::vector<v1::LeaderboardRow> Pages(int size) {
+    std::vector<v1::LeaderboardRow> rows;
+    std::string token;
+    do {
+      auto page = Page(size, token);
+      if (!page.ok()) {
+        ADD_FAILURE() << page.status();
+        break;
+      }
+      EXPECT_EQ(page->total_count(), kTeams);
+      for (auto& row : *page->mutable_leaderboard()->mutable_rows()) {
+        rows.push_back(std::move(row));
+      }
+      token = page->next_page_token();
+    } while (!token.empty());
+    return rows;
+  }
+
+  v1::Contest contest_;
+};
+PLATFORM_INSTANTIATE_ON_DATABASES(LargeBoardTest);
+
+TEST_P(LargeBoardTest, IsReadInPagesWhileItsRowsMove) {
+  Judge(contest_, Team(7), "accept");
+  const auto all = Page(0, "");
+  ASSERT_THAT(all, IsOk()) << "without asking for pages";
+  EXPECT_GT(all->leaderboard().rows_size(), kTeams / 2);
+  EXPECT_LT(all->leaderboard().rows_size(), kTeams);
+  EXPECT_EQ(all->leaderboard().rows(0).user_id(), Team(7));
+  EXPECT_THAT(Pages(0), SizeIs(kTeams));
+
+  std::map<std::string, int> seen;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = Page(3'000, token);
+    ASSERT_THAT(page, IsOk());
+    for (const auto& row : page->leaderboard().rows()) ++seen[row.user_id()];
+    token = page->next_page_token();
+    // One of the next page leaves it for the first, others lose a rank.
+    if (++pages == 2) Judge(contest_, Team(6'500), "accept");
+  } while (!token.empty());
+  EXPECT_EQ(pages, 7);
+  EXPECT_EQ(seen.count(Team(6'500)), 0u);
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kTeams - 1));
+  for (const auto& [team, times] : seen) ASSERT_EQ(times, 1) << team;
+
+  const v1::Contest other = Make();
+  v1::GetLeaderboardRequest request;
+  request.set_contest_id(other.id());
+  request.set_page_token(Page(10, "")->next_page_token());
+  EXPECT_THAT(client_->Call(&Stub::GetLeaderboard, request, "bob"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.clear_page_token();
+  request.set_page_size(10'001);
+  EXPECT_THAT(client_->Call(&Stub::GetLeaderboard, request, "bob"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(LargeBoardTest, IsWatchedInPartsWhileItChanges) {
+  BoardWatcher watcher(process_->stub(), contest_.id(), "bob");
+  ASSERT_TRUE(watcher.Next());
+  EXPECT_TRUE(watcher.update().snapshot());
+  EXPECT_TRUE(watcher.update().more());
+  // Teams that the watcher has, and has not yet; every other row loses a rank.
+  Judge(contest_, Team(1), "accept");
+  Judge(contest_, Team(kTeams - 1), "accept");
+  Judge(contest_, Team(2), "wrong");
+  const auto expected = Lines(Pages(3'000));
+  while (watcher.update().more() || watcher.Known() != expected) {
+    ASSERT_TRUE(watcher.Next()) << watcher.Finish().error_message();
+  }
+  EXPECT_EQ(watcher.snapshots(), 1);
+  EXPECT_GE(watcher.parts(), 5);
+
+  // A change of one row is one small update.
+  const int parts = watcher.parts();
+  Judge(contest_, Team(3), "wrong");
+  const auto last = Lines(Pages(3'000));
+  while (watcher.Known() != last) ASSERT_TRUE(watcher.Next());
+  EXPECT_EQ(watcher.parts(), parts);
+  EXPECT_THAT(watcher.update().rows(), SizeIs(1));
+}
+
+// A change of the rules makes the whole board anew.
+TEST_P(LargeBoardTest, BeginsAnewForThoseWhoHaveAPartOfAnother) {
+  BoardWatcher watcher(process_->stub(), contest_.id(), "bob");
+  ASSERT_TRUE(watcher.Next());
+  v1::Contest contest = client_->Get(contest_.id(), "ada author")->contest();
+  contest.mutable_penalty()->set_seconds(60);
+  ASSERT_THAT(client_->Update(contest, {"penalty"}), IsOk());
+  Judge(contest_, Team(1), "accept");
+  const auto expected = Lines(Pages(3'000));
+  while (watcher.update().more() || watcher.Known() != expected) {
+    ASSERT_TRUE(watcher.Next()) << watcher.Finish().error_message();
+  }
+  EXPECT_EQ(watcher.snapshots(), 2);
 }
 
 TEST_P(ContestServiceTest, WatchersSeeWhatOtherProcessesDo) {

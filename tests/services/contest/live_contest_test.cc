@@ -76,7 +76,7 @@ class LiveContestTest : public ::testing::Test {
   v1::Leaderboard Show(const Caller& caller = {.id = "bob"}) {
     const auto contest = Look(contest_.id);
     EXPECT_THAT(contest, IsOk());
-    return (*contest)->Show(caller);
+    return (*contest)->Show(caller).board;
   }
 
   grpccommon::testing::FakeClock clock_;
