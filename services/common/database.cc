@@ -398,7 +398,7 @@ absl::Status Database::BeginAs(State state) {
       BeginAnew(state);
       return absl::OkStatus();
     } catch (const std::exception& error) {
-      const absl::Status status = Fail(error);
+      absl::Status status = Fail(error);
       // A connection may have been lost long ago, unnoticed.
       if (attempt == 1 && lost_) continue;
       Rollback();
@@ -444,7 +444,7 @@ absl::Status Database::Commit() {
 // waits until the server has ended that transaction, too.
 absl::Status Database::CommitAgain() {
   const std::string id = transaction_id_;
-  const absl::Status lost = failure_;
+  absl::Status lost = failure_;
   std::string outcome;
   absl::Status asked = Begin();
   if (asked.ok()) {

@@ -152,7 +152,7 @@ std::string LikePattern(std::string_view text);
 template <typename Work>
 std::invoke_result_t<Work&, soci::session&> Database::Run(Work&& work) {
   const bool snapshot = state_ == State::kIdle;
-  const absl::Status ready = snapshot ? BeginAs(State::kSnapshot) : failure_;
+  absl::Status ready = snapshot ? BeginAs(State::kSnapshot) : failure_;
   if (!ready.ok()) return ready;
   try {
     auto result = work(*sql_);

@@ -191,9 +191,9 @@ class StoreQueue {
     absl::Status status = database.Begin();
     if (!status.ok()) return status;
     status = job.write.run(*writer_);
-    const absl::Status committed =
-        status.ok() ? database.Commit() : (database.Rollback(), status);
-    return committed;
+    if (status.ok()) return database.Commit();
+    database.Rollback();
+    return status;
   }
 
   void RunTogether(std::vector<Job>& batch) {

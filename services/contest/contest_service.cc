@@ -436,7 +436,7 @@ grpc::ServerWriteReactor<v1::SubmissionUpdate>* ContestService::WatchSubmission(
     grpc::CallbackServerContext* context,
     const v1::WatchSubmissionRequest* request) {
   const auto writer = StreamWriter<v1::SubmissionUpdate>::Create(*context);
-  const std::string id = request->submission_id();
+  const std::string& id = request->submission_id();
   // First, so that no verdict is missed.
   absl::Status status = parts_.watches.Add(id, writer);
   if (status.ok()) {

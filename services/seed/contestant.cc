@@ -134,6 +134,7 @@ void BoardWatch::Apply(const LeaderboardUpdate& update) {
     }
     for (const LeaderboardRow& row : update.rows()) rows[row.user_id()] = row;
     std::vector<LeaderboardRow> ranked;
+    ranked.reserve(rows.size());
     for (auto& [id, row] : rows) ranked.push_back(std::move(row));
     std::stable_sort(ranked.begin(), ranked.end(),
                      [](const LeaderboardRow& a, const LeaderboardRow& b) {

@@ -2,6 +2,7 @@
 #include "services/seed/seeder.h"
 
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,7 +15,7 @@ namespace {
 using google::protobuf::util::TimeUtil;
 
 constexpr char kContestTitle[] = "Practice round";
-constexpr int kDays = 7;
+constexpr std::int64_t kDays = 7;
 
 // Of a contest that runs, by title; none: NOT_FOUND.
 absl::StatusOr<contest::v1::Contest> FindContest(Clients& clients,
