@@ -2,10 +2,10 @@
 // A request's target and method through parser and router, and a pattern
 // through the router.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "fuzz/fuzz.h"
 #include "grpccommon/base/utf8.h"
 #include "grpccommon/http/router.h"
 #include "grpccommon/http/uri.h"
@@ -18,9 +18,7 @@ using grpccommon::RequestTarget;
 using grpccommon::RouteMatch;
 using grpccommon::Router;
 
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
+using grpccommon::fuzz::Require;
 
 void RequireClean(std::string_view text, bool lines_allowed) {
   for (const char c : text) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stranger's token, and what a token says once its signature is right.
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "fuzz/fuzz.h"
 #include "grpccommon/auth/jwt.h"
 #include "grpccommon/auth/jwt_signer.h"
 #include "grpccommon/auth/key_source.h"
+#include "grpccommon/base/base64.h"
 #include "grpccommon/status/details.h"
 
 namespace {
@@ -16,15 +18,13 @@ using namespace grpccommon;
 
 const Clock::WallTime kNow{std::chrono::seconds(1767225600)};
 
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
+using grpccommon::fuzz::Require;
 
 struct Fixture {
   JwtSigner signer = *JwtSigner::Generate(JwtAlgorithm::kHs256, "k");
-  std::unique_ptr<KeySource> keys = CreateStaticKeySource(
-      JwkSet({signer.verification_key(),
-              JwtSigner::Generate(JwtAlgorithm::kEs256)->verification_key()}));
+  std::unique_ptr<KeySource> keys = CreateStaticKeySource(JwkSet(
+      {signer.verification_key(),
+       JwtSigner::Generate(JwtAlgorithm::kEs256, "e")->verification_key()}));
   std::unique_ptr<JwtVerifier> verifier = *JwtVerifier::Create(
       {.any_audience = true, .roles_claim = "realm_access.roles"}, *keys);
 };
@@ -40,6 +40,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   const auto foreign = fixture->verifier->Verify(text, kNow);
   Require(!foreign.ok() && !ReasonOf(foreign.status()).empty());
   (void)UnverifiedIssuer(text);
+  // Nor with a signature made up, of any length or of the right one.
+  std::string signature(
+      text.substr(text.size() - std::min<std::size_t>(text.size(), 64)));
+  for (int i = 0; i < 2; ++i) {
+    const auto forged = fixture->verifier->Verify(
+        Base64UrlEncode(R"({"alg":"ES256","kid":"e"})") + "." +
+            Base64UrlEncode(text) + "." + Base64UrlEncode(signature),
+        kNow);
+    Require(!forged.ok());
+    signature.resize(64, '\1');
+  }
 
   // As claims under a good signature, and, after a NUL, with a header.
   const std::size_t split = text.find('\0');

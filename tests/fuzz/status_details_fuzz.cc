@@ -2,27 +2,20 @@
 // A peer's status, details and message, through both conversions.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
+#include "fuzz/fuzz.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpccommon/base/utf8.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 
-namespace {
-
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   using grpccommon::FromGrpcStatus;
   using grpccommon::ToGrpcStatus;
+  using grpccommon::fuzz::Require;
   if (size < 2) return 0;
   const std::string bytes(reinterpret_cast<const char*>(data + 2), size - 2);
   const std::size_t message_size = std::min<std::size_t>(data[1], bytes.size());

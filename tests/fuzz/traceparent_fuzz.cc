@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A caller's traceparent and tracestate, divided by the first newline.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "fuzz/fuzz.h"
 #include "grpccommon/tracing/traceparent.h"
-
-namespace {
-
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
+  using grpccommon::fuzz::Require;
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t newline = input.find('\n');
   const std::string_view parent = input.substr(0, newline);

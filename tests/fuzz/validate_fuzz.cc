@@ -2,11 +2,11 @@
 // Any contract over any message: fields of every kind get contracts made of the
 // input, and what is left of it is the message.
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "fuzz/fuzz.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "google/protobuf/duration.pb.h"
@@ -24,9 +24,7 @@ namespace {
 using google::protobuf::DescriptorPool;
 using google::protobuf::FileDescriptorProto;
 
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
+using grpccommon::fuzz::Require;
 
 // proto2, whose strings may hold any bytes.
 constexpr char kFile[] = R"(
@@ -90,16 +88,6 @@ FileDescriptorProto MakeFile() {
   return file;
 }
 
-// Takes a length and so many bytes from the front of `input`.
-std::string_view TakeChunk(std::string_view& input) {
-  if (input.empty()) return {};
-  const std::size_t size = static_cast<unsigned char>(input.front());
-  input.remove_prefix(1);
-  const std::string_view chunk = input.substr(0, size);
-  input.remove_prefix(chunk.size());
-  return chunk;
-}
-
 bool IsUtf8(const std::string& text) {
   return grpccommon::RepairUtf8(text) == text;
 }
@@ -115,7 +103,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
 
   FileDescriptorProto file = *skeleton;
   for (auto& field : *file.mutable_message_type(0)->mutable_field()) {
-    const std::string_view bytes = TakeChunk(input);
+    const std::string_view bytes = grpccommon::fuzz::TakeChunk(input);
     grpccommon::v1::FieldContract contract;
     if (bytes.empty() || !contract.ParseFromArray(
                              bytes.data(), static_cast<int>(bytes.size()))) {
