@@ -235,8 +235,7 @@ TEST_F(UserServiceTest, TextIsTextAndNothingElse) {
   const Person admin = Admin();
   for (const std::string text :
        {"'; DROP TABLE users; --", "\" OR \"\"=\"", "%s%n%x%p", "${jndi:x}",
-        "{0}", "<script>", "\\'", "%", "_", "🧮", "\xef\xbb\xbf",
-        "a\nb\x01"}) {
+        "{0}", "<script>", "\\'", "%", "_", "🧮", "\xef\xbb\xbf"}) {
     const auto user =
         Register("user-" + std::to_string(List(admin.access)->users_size()),
                  "a%s'--" + std::to_string(List(admin.access)->users_size()) +
