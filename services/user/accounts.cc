@@ -102,8 +102,9 @@ void Accounts::Register(NewUser user, std::string password, Gone gone,
       gone,
       [this, fresh, password = std::move(password)] {
         absl::StatusOr<std::string> hash = hasher_.Hash(password);
-        if (hash.ok()) fresh->password_hash = *std::move(hash);
-        return hash.status();
+        if (!hash.ok()) return hash.status();
+        fresh->password_hash = *std::move(hash);
+        return absl::OkStatus();
       },
       [this, fresh, created, done](const absl::Status& hashed) {
         if (Failed(hashed, done)) return;
@@ -130,7 +131,7 @@ absl::StatusOr<bool> Accounts::RegisterFirst(NewUser user,
                                : found.status());
   });
   if (!queued.ok()) return queued;
-  const absl::StatusOr<bool> is_known = known.get_future().get();
+  absl::StatusOr<bool> is_known = known.get_future().get();
   if (!is_known.ok()) return is_known;
   if (*is_known) return false;
   std::promise<absl::Status> registered;
@@ -206,9 +207,9 @@ void Accounts::LogIn(std::string login, std::string password, Gone gone,
                               return absl::OkStatus();
                             auto session =
                                 store.sessions().Open(outcome->user->id);
-                            if (session.ok())
-                              outcome->session = *std::move(session);
-                            return session.status();
+                            if (!session.ok()) return session.status();
+                            outcome->session = *std::move(session);
+                            return absl::OkStatus();
                           },
                       .done = end});
     (void)Failed(queued, end);
@@ -280,8 +281,9 @@ void Accounts::Refresh(std::string refresh_token, Gone gone,
                         return absl::OkStatus();
                       absl::StatusOr<User> user =
                           store.users().Get(outcome->session->user_id);
-                      if (user.ok()) outcome->user = *std::move(user);
-                      return user.status();
+                      if (!user.ok()) return user.status();
+                      outcome->user = *std::move(user);
+                      return absl::OkStatus();
                     },
                     .done =
                         [this, outcome, done](const absl::Status& committed) {
@@ -334,11 +336,12 @@ void Accounts::ChangePassword(std::string user_id, std::string current,
            const auto replaced = store.users().ReplacePasswordHash(
                id, attempt->hash(), outcome->fresh_hash);
            if (!replaced.ok()) return replaced.status();
-           const absl::Status closed = store.sessions().CloseAllOf(id);
+           absl::Status closed = store.sessions().CloseAllOf(id);
            if (!closed.ok()) return closed;
            auto session = store.sessions().Open(id);
-           if (session.ok()) outcome->session = *std::move(session);
-           return session.status();
+           if (!session.ok()) return session.status();
+           outcome->session = *std::move(session);
+           return absl::OkStatus();
          },
          .done = end});
     (void)Failed(queued, end);
@@ -364,8 +367,9 @@ void Accounts::ChangePassword(std::string user_id, std::string current,
               attempt->right = *right;
               // Always: during a lock, time must not tell who was right.
               absl::StatusOr<std::string> hash = hasher_.Hash(fresh);
-              if (hash.ok()) outcome->fresh_hash = *std::move(hash);
-              return hash.status();
+              if (!hash.ok()) return hash.status();
+              outcome->fresh_hash = *std::move(hash);
+              return absl::OkStatus();
             },
             decide);
       });

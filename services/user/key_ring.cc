@@ -86,7 +86,7 @@ void KeyRing::End(const Done& done, const absl::Status& status) {
 
 absl::StatusOr<std::vector<StoredKey>> KeyRing::Rotate(UserStore& store) {
   // Anew: another instance may have been faster.
-  const auto stored = store.signing_keys().List();
+  auto stored = store.signing_keys().List();
   if (!stored.ok()) return stored;
   const KeyPlan plan = PlanKeys(*stored, clock_.WallNow(), schedule_);
   for (const std::string& id : plan.expired) {

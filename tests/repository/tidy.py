@@ -37,6 +37,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wnon-virtual-dtor",
             # called; on its own, each compiler says so anyway.
             "-Wno-unused-function"]
 GROUP = 24
+# What says nothing of a source file that another one includes.
+IN_COMPANY = "-bugprone-suspicious-include,-google-global-names-in-headers"
 FINDING = re.compile(r"^(/[^:\n]+):\d+:\d+: (?:fatal )?(?:error|warning): .*$")
 
 
@@ -120,10 +122,17 @@ class Lint:
 
     def tidy(self, files):
         """Prints what is found in them and their headers."""
+        checks, flags = f"--checks={IN_COMPANY}", self.flags
+        if len(files) == 1:
+            checks, source = "--checks=", files[0].path
+            flags = flags + [f"-D{name}={text}"
+                             for name, text in files[0].macros.items()]
+        else:
+            source = self.write(files)
         result = subprocess.run(
-            [TIDY, "--quiet", "--checks=-bugprone-suspicious-include",
-             f"--header-filter=^{ROOT}/({'|'.join(OURS)})/",
-             self.write(files), "--", *self.flags],
+            [TIDY, "--quiet", checks,
+             f"--header-filter=^{ROOT}/({'|'.join(OURS)})/", source, "--",
+             *flags],
             capture_output=True, text=True, cwd=ROOT, check=False)
         found, keep = [], False
         for line in result.stdout.splitlines():
