@@ -17,7 +17,9 @@ class MachineClock : public Clock {
 }  // namespace
 
 const Clock& SteadyClock() {
-  static const MachineClock clock;
+  // Never destroyed: gRPC lets go of channels, and so of what they own, on
+  // threads that still run when the process ends.
+  static const Clock& clock = *new MachineClock();
   return clock;
 }
 
