@@ -289,12 +289,15 @@ TEST(ValidatorTest, FindsRepeatedItems) {
   EXPECT_THAT(
       CheckText<Lists>("items { sku: 'a' } tags: ['a', 'b', 'a', ''] "
                        "weights: [0, 1, -0.0] flags: [true, false, true] "
-                       "numbers: [7, 7]"),
+                       "numbers: [7, 7] colours: [COLOUR_RED, COLOUR_RED] "
+                       "ids: [18446744073709551615, 1, 18446744073709551615]"),
       ElementsAre("tags[3]: must have at least 1 character, got 0",
                   "tags[2]: must not repeat an earlier item",
                   "weights[2]: must not repeat an earlier item",
                   "flags[2]: must not repeat an earlier item",
-                  "numbers[1]: must not repeat an earlier item"));
+                  "numbers[1]: must not repeat an earlier item",
+                  "colours[1]: must not repeat an earlier item",
+                  "ids[2]: must not repeat an earlier item"));
 }
 
 TEST(ValidatorTest, FindsRepeatedItemsInLongLists) {
@@ -315,10 +318,19 @@ TEST(ValidatorTest, NamesMapEntriesByTheirKey) {
   EXPECT_THAT(CheckText<Maps>("labels { key: 'k' value: 'v' } "
                               "by_name { key: 'x\"\\n' value {} } "
                               "names { key: -7 value: 'long' } "
-                              "votes { key: true value: -1 }"),
+                              "votes { key: true value: -1 } "
+                              "by_time { key: -5000000000 value {} } "
+                              "by_port { key: 4294967295 value {} } "
+                              "by_id { key: 18446744073709551615 value {} }"),
               ElementsAre("by_name[\"x\\\"\\n\"].sku: is required",
                           "names[-7]: must have at most 3 characters, got 4",
-                          "votes[true]: must be at least 0, got -1"));
+                          "votes[true]: must be at least 0, got -1",
+                          "by_time[-5000000000].sku: is required",
+                          "by_port[4294967295].sku: is required",
+                          "by_id[18446744073709551615].sku: is required"));
+  EXPECT_THAT(CheckText<Maps>("labels { key: 'k' value: 'v' } "
+                              "votes { key: false value: -1 }"),
+              ElementsAre("votes[false]: must be at least 0, got -1"));
 }
 
 TEST(ValidatorTest, HoldsValueRulesForEmptyMapValues) {
