@@ -18,6 +18,7 @@
 #include <tuple>
 
 #include "google/protobuf/message_lite.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/call/client_call.h"
 #include "grpccommon/call/server_call.h"
@@ -146,15 +147,18 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       struct Reactor : grpc::ClientWriteReactor<EchoRequest> {
         void OnWriteDone(bool ok) override {
           if (!ok) return;
+          writing.Take();
           if (--left == 0) {
             StartWritesDone();
           } else {
+            writing.Pass();
             StartWrite(request);
           }
         }
         void OnDone(const grpc::Status& status) override {
           done->set_value(status);
         }
+        Baton writing;
         const EchoRequest* request;
         std::promise<grpc::Status>* done;
         int left = 3;
@@ -162,6 +166,7 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       reactor.request = &request;
       reactor.done = &done;
       stub.async()->ClientStream(&context, &response, &reactor);
+      reactor.writing.Pass();
       reactor.StartWrite(&request);
       reactor.StartCall();
       result.status = done.get_future().get();
@@ -172,12 +177,16 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       struct Reactor : grpc::ClientReadReactor<EchoResponse> {
         void OnReadDone(bool ok) override {
           if (!ok) return;
+          reading.Take();
           take();
+          reading.Pass();
           StartRead(response);
         }
         void OnDone(const grpc::Status& status) override {
+          reading.Take();
           done->set_value(status);
         }
+        Baton reading;
         EchoResponse* response;
         std::function<void()> take;
         std::promise<grpc::Status>* done;
@@ -186,6 +195,7 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       reactor.take = take;
       reactor.done = &done;
       stub.async()->ServerStream(&context, &request, &reactor);
+      reactor.reading.Pass();
       reactor.StartRead(&response);
       reactor.StartCall();
       result.status = done.get_future().get();
@@ -195,20 +205,27 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       struct Reactor : grpc::ClientBidiReactor<EchoRequest, EchoResponse> {
         void OnReadDone(bool ok) override {
           if (!ok) return;
+          reading.Take();
           take();
+          reading.Pass();
           StartRead(response);
         }
         void OnWriteDone(bool ok) override {
           if (!ok) return;
+          writing.Take();
           if (--left == 0) {
             StartWritesDone();
           } else {
+            writing.Pass();
             StartWrite(request);
           }
         }
         void OnDone(const grpc::Status& status) override {
+          reading.Take();
           done->set_value(status);
         }
+        Baton reading;
+        Baton writing;
         const EchoRequest* request;
         EchoResponse* response;
         std::function<void()> take;
@@ -220,6 +237,8 @@ CallResult CallbackCall(EchoService::Stub& stub, CallKind kind,
       reactor.take = take;
       reactor.done = &done;
       stub.async()->BidiStream(&context, &reactor);
+      reactor.reading.Pass();
+      reactor.writing.Pass();
       reactor.StartRead(&response);
       reactor.StartWrite(&request);
       reactor.StartCall();

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "echo/v1/echo_service.grpc.pb.h"
+#include "grpccommon/base/baton.h"
 #include "grpcpp/grpcpp.h"
 
 namespace grpccommon::test {
@@ -26,8 +27,13 @@ struct EchoProbe {
 
   void Enter(grpc::ServerContextBase& context) {
     ++entered;
+    baton.Take();
     if (on_enter) on_enter(context);
+    baton.Pass();
   }
+
+  /// Between the test and `on_enter`, both ways.
+  Baton baton;
 };
 
 class SyncEcho : public EchoService::Service {
@@ -104,20 +110,29 @@ class CallbackEcho : public EchoService::CallbackService {
      public:
       Reactor(EchoProbe& probe, EchoResponse& response)
           : probe_(probe), response_(response) {
-        StartRead(&request_);
+        Read();
       }
       void OnReadDone(bool ok) override {
+        baton_.Take();
         if (!ok) {
           Finish(grpc::Status::OK);
           return;
         }
         ++probe_.read;
         response_.mutable_text()->append(request_.text());
-        StartRead(&request_);
+        Read();
       }
-      void OnDone() override { delete this; }
+      void OnDone() override {
+        baton_.Take();
+        delete this;
+      }
 
      private:
+      void Read() {
+        baton_.Pass();
+        StartRead(&request_);
+      }
+      Baton baton_;
       EchoProbe& probe_;
       EchoResponse& response_;
       EchoRequest request_;
@@ -136,19 +151,26 @@ class CallbackEcho : public EchoService::CallbackService {
         Next();
       }
       void OnWriteDone(bool ok) override {
+        baton_.Take();
         if (!ok) left_ = 0;
         Next();
       }
-      void OnDone() override { delete this; }
+      void OnDone() override {
+        baton_.Take();
+        delete this;
+      }
 
      private:
       void Next() {
-        if (left_-- > 0) {
+        const bool more = left_-- > 0;
+        baton_.Pass();
+        if (more) {
           StartWrite(&response_);
         } else {
           Finish(grpc::Status::OK);
         }
       }
+      Baton baton_;
       int left_;
       EchoResponse response_;
     };
@@ -160,28 +182,37 @@ class CallbackEcho : public EchoService::CallbackService {
     probe_.Enter(*context);
     class Reactor : public grpc::ServerBidiReactor<EchoRequest, EchoResponse> {
      public:
-      explicit Reactor(EchoProbe& probe) : probe_(probe) {
-        StartRead(&request_);
-      }
+      explicit Reactor(EchoProbe& probe) : probe_(probe) { Read(); }
       void OnReadDone(bool ok) override {
+        baton_.Take();
         if (!ok) {
           Finish(grpc::Status::OK);
           return;
         }
         ++probe_.read;
         response_.set_text(request_.text());
+        baton_.Pass();
         StartWrite(&response_);
       }
       void OnWriteDone(bool ok) override {
+        baton_.Take();
         if (ok) {
-          StartRead(&request_);
+          Read();
         } else {
           Finish(grpc::Status(grpc::StatusCode::CANCELLED, "write failed"));
         }
       }
-      void OnDone() override { delete this; }
+      void OnDone() override {
+        baton_.Take();
+        delete this;
+      }
 
      private:
+      void Read() {
+        baton_.Pass();
+        StartRead(&request_);
+      }
+      Baton baton_;
       EchoProbe& probe_;
       EchoRequest request_;
       EchoResponse response_;

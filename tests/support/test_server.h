@@ -102,7 +102,10 @@ class TestServer {
 
   /// With a context of the caller's, who may cancel it meanwhile.
   CallResult Call(CallKind kind, grpc::ClientContext& context) {
-    return CallOn(*stub_, kind, context);
+    probe_.baton.Pass();
+    CallResult result = CallOn(*stub_, kind, context);
+    probe_.baton.Take();
+    return result;
   }
 
   /// On another channel.

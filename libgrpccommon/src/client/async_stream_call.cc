@@ -219,7 +219,10 @@ void AsyncStreamCall::Send(const std::shared_ptr<Attempt>& attempt) {
       if (inputs_.request != nullptr) {
         attempt->StartWriteLast(inputs_.request.get(), grpc::WriteOptions());
       }
-      if (inputs_.response != nullptr) attempt->StartRead(inputs_.response);
+      if (inputs_.response != nullptr) {
+        reading_.Pass();
+        attempt->StartRead(inputs_.response);
+      }
       ForwardRead();
       ForwardWrites();
       attempt->StartCall();
@@ -235,6 +238,7 @@ void AsyncStreamCall::ForwardRead() {
   if (attempt_ == nullptr || attempt_->over || attempt_->reading) return;
   if (read_ == nullptr) return;
   attempt_->reading = true;
+  reading_.Pass();
   attempt_->StartRead(read_);
 }
 
@@ -355,6 +359,7 @@ void AsyncStreamCall::OnReceived(Attempt& attempt) {
 }
 
 void AsyncStreamCall::OnRead(Attempt& attempt, bool ok) {
+  reading_.Take();
   if (ok) OnReceived(attempt);
   {
     const MutexLock lock(mutex_);

@@ -10,6 +10,7 @@
 #include "client/in_flight.h"
 #include "client/replay_buffer.h"
 #include "client/stream_inputs.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/call/cancellation.h"
 #include "grpccommon/client/client_core.h"
@@ -87,6 +88,8 @@ class AsyncStreamCall : public AsyncStream,
   CallRun run_;
   std::unique_ptr<StreamReactions> reactions_;
   std::optional<CancellationCallback> cancellation_;
+  // From the start of a read to its reaction.
+  Baton reading_;
 
   // Guards the run's plan between two attempts, too.
   Mutex mutex_;

@@ -34,6 +34,7 @@ thread_local std::string noted_fault;
 void NoteMalformed(std::string why) { noted_fault = std::move(why); }
 
 [[gnu::hot]] CallState::~CallState() {
+  ending_.Take();
   if (method_ != nullptr && !finished_) {
     // gRPC has ended the call without a status: the client went away before the
     // handler could answer.
@@ -67,6 +68,7 @@ void NoteMalformed(std::string why) { noted_fault = std::move(why); }
     environment_.deadlines.Watch(deadline_, info_.server_context()->c_call(),
                                  *call_.deadline(), *timeout);
   }
+  ending_.Pass();
 }
 
 absl::Status CallState::RunStart(const ChainStep& step) {
@@ -152,21 +154,28 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
 
 [[gnu::hot]] void CallState::Intercept(
     grpc::experimental::InterceptorBatchMethods* batch) {
+  const bool received = batch->QueryInterceptionHookPoint(
+      InterceptionHookPoints::POST_RECV_MESSAGE);
+  if (received) reading_.Take();
   if (batch->QueryInterceptionHookPoint(
           InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
     ServerCallDriver::Bind(call_, *info_.server_context(), this);
-    if (batch->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_MESSAGE)) {
+    if (received) {
       ServerCallDriver::CountReceived(call_,
                                       std::exchange(noted_request_bytes, 0));
     }
-  } else if (method_ != nullptr) {
+  } else {
     if (batch->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_MESSAGE)) {
-      Received(*batch);
+            InterceptionHookPoints::POST_RECV_CLOSE)) {
+      ending_.Take();
     }
-    BeforeSend(*batch);
+    if (method_ != nullptr) {
+      if (received) Received(*batch);
+      BeforeSend(*batch);
+    }
   }
+  reading_.Pass();
+  ending_.Pass();
   batch->Proceed();
 }
 
@@ -185,6 +194,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
       grpc::internal::InterceptorBatchMethodsImpl batch;
       DescribeSends(kind, *ops, batch);
       BeforeSend(batch);
+      ending_.Pass();
       ops->FillOps(call);
       return;
     }
@@ -192,6 +202,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
       // It took a reference of the info, which it keeps only if intercepted;
       // the context, which outlives it here, has its own.
       UnrefInfo(info_);
+      ending_.Pass();
       ops->FillOps(call);
       return;
     case OpsKind::kOther:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "call/server_call_driver.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/thread_slot.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/call/server_interceptor.h"
@@ -151,6 +152,9 @@ class CallState : public grpc::experimental::Interceptor,
   DeadlineWatch::Entry deadline_;
   // The answer of an asynchronous step, handed over by it.
   std::unique_ptr<absl::Status> awaited_;
+  // From one read to the next, and from everything to the end.
+  Baton reading_;
+  Baton ending_;
 };
 
 class CallStateFactory

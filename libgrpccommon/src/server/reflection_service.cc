@@ -7,6 +7,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
+#include "grpccommon/base/baton.h"
 #include "grpcpp/server_context.h"
 
 namespace grpccommon::internal {
@@ -119,27 +120,38 @@ class ReflectionCall
  public:
   explicit ReflectionCall(const std::vector<std::string>& services)
       : services_(services) {
-    StartRead(&request_);
+    Read();
   }
 
  private:
+  void Read() {
+    baton_.Pass();
+    StartRead(&request_);
+  }
   void OnReadDone(bool ok) override {
+    baton_.Take();
     if (!ok) {
       Finish(grpc::Status::OK);
       return;
     }
     Answer(services_, request_, response_);
+    baton_.Pass();
     StartWrite(&response_);
   }
   void OnWriteDone(bool ok) override {
+    baton_.Take();
     if (!ok) {
       Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone"));
       return;
     }
-    StartRead(&request_);
+    Read();
   }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    baton_.Take();
+    delete this;
+  }
 
+  Baton baton_;
   const std::vector<std::string>& services_;
   v1::ServerReflectionRequest request_;
   v1::ServerReflectionResponse response_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -10,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/export.h"
 #include "grpccommon/base/mutex.h"
 #include "grpcpp/support/status.h"
@@ -24,18 +24,6 @@ namespace grpccommon::internal {
 /// call's log only. To be called in a catch clause, before the call is done.
 GRPCCOMMON_EXPORT absl::Status ThrownStatus(
     const grpc::ServerContextBase& context, std::string_view where);
-
-/// Orders the reactions of one call for ThreadSanitizer and for the reader:
-/// gRPC runs them one after the other, on changing threads, and what orders
-/// them is inside gRPC, where neither can see it.
-class Baton {
- public:
-  void Take() { (void)passed_.load(std::memory_order_acquire); }
-  void Pass() { passed_.store(true, std::memory_order_release); }
-
- private:
-  std::atomic<bool> passed_{false};
-};
 
 /// What the threads of one stream agree on: who may still call gRPC, and how
 /// the call ends. StreamWriter, StreamReader and StreamBidi stand on it.

@@ -234,7 +234,7 @@ class GeneratorWriter final : private grpc::ServerWriteReactor<Response> {
   }
 
   const grpc::CallbackServerContext& context_;
-  internal::Baton baton_;
+  Baton baton_;
   Generator generator_;
   Response messages_[2];
   int next_ = 0;
