@@ -8,13 +8,7 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GRPCCOMMON_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define GRPCCOMMON_SANITIZED 1
-#endif
-#endif
+#include "support/sanitized.h"
 
 namespace grpccommon {
 

@@ -17,6 +17,7 @@
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "support/resident_memory.h"
+#include "support/sanitized.h"
 #include "support/test_server.h"
 
 namespace grpccommon::test {
@@ -95,7 +96,7 @@ TEST_F(ClientCancelTest, CallsThatAreCancelledLeaveNothingBehind) {
   std::cout << cancelled << " calls cancelled, " << before << " MiB before, "
             << after << " MiB after\n";
   EXPECT_GT(cancelled, CancelledCalls() / 2);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef GRPCCOMMON_SANITIZED
   // A kilobyte for each would be 20.
   EXPECT_LT(after - before, 16.0);
 #endif

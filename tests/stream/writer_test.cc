@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "stream/stream_test_server.h"
 #include "support/resident_memory.h"
+#include "support/sanitized.h"
 
 namespace grpccommon::streamtest {
 namespace {
@@ -425,14 +426,6 @@ TEST_F(WriterTest, DiesWithoutACall) {
   const auto reader = stub_->Down(&context_, Item());
   EXPECT_THAT(ReadAll(*reader), IsEmpty());
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GRPCCOMMON_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define GRPCCOMMON_SANITIZED 1
-#endif
-#endif
 
 #ifdef GRPCCOMMON_SANITIZED
 extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
