@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The registry as it is deployed: the built program with its whole chain,
 // killed and started again, over its own memory and over etcd.
-#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include <array>
 #include <chrono>
-#include <cstdio>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -26,6 +20,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/status_matchers.h"
 #include "gtest/gtest.h"
+#include "services/common/service_process.h"
 #include "support/etcd_process.h"
 
 namespace platform::registry {
@@ -40,73 +35,19 @@ using grpccommon::testing::StatusIs;
 
 class RegistryProcessTest : public ::testing::Test {
  protected:
-  void TearDown() override { Kill(SIGKILL); }
+  RegistryProcessTest() {
+    service_.Set("HTTP_ADDRESS", "");
+    service_.Set("APP_GRACE", "3s");
+  }
 
   std::string TokenOf(const std::string& arguments) {
-    const std::string command =
-        std::string(DEV_TOKEN) + " " + folder_.path() + " " + arguments;
-    FILE* const pipe = popen(command.c_str(), "r");
-    std::string token;
-    for (int c = fgetc(pipe); c != EOF && c != '\n'; c = fgetc(pipe)) {
-      token.push_back(static_cast<char>(c));
-    }
-    EXPECT_EQ(pclose(pipe), 0);
-    return token;
+    return common::DevToken(folder_.path(), arguments);
   }
-
-  void Start(const std::vector<std::string>& more = {}) {
-    if (instance_token_.empty()) {
-      instance_token_ = "Bearer " + TokenOf("--subject node --role instance");
-    }
-    std::vector<std::string> environment = {
-        "GRPCCOMMON_GRPC_ADDRESS=" + Address(),
-        "GRPCCOMMON_HTTP_ADDRESS=",
-        "GRPCCOMMON_AUTH__JWKS_FILE=" + folder_.path() + "/dev_jwks.json",
-        "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
-        "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
-        "GRPCCOMMON_DRAIN_DELAY=0s",
-        "GRPCCOMMON_APP_GRACE=3s"};
-    environment.insert(environment.end(), more.begin(), more.end());
-    std::vector<char*> variables;
-    for (const std::string& variable : environment) {
-      variables.push_back(const_cast<char*>(variable.c_str()));
-    }
-    variables.push_back(nullptr);
-    char* const arguments[] = {const_cast<char*>(REGISTRY_SERVICE), nullptr};
-    const std::string log = folder_.path() + "/log";
-    child_ = fork();
-    if (child_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      dup2(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600),
-           STDERR_FILENO);
-      execve(REGISTRY_SERVICE, arguments, variables.data());
-      _exit(127);
-    }
-    const auto channel =
-        grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials());
-    ASSERT_TRUE(
-        channel->WaitForConnected(std::chrono::system_clock::now() + 30s))
-        << Log();
-  }
-  int Kill(int signal) {
-    if (child_ <= 0) return 0;
-    kill(child_, signal);
-    int result = 0;
-    EXPECT_EQ(waitpid(child_, &result, 0), child_);
-    child_ = 0;
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -WTERMSIG(result);
-  }
-
-  std::string Address() const { return "unix:" + folder_.path() + "/socket"; }
-  std::string Log() const {
-    std::ostringstream log;
-    log << std::ifstream(folder_.path() + "/log").rdbuf();
-    return log.str();
-  }
+  void Start() { (void)service_.Start(); }
 
   std::unique_ptr<RemoteRegistry> Connect(const std::string& authorization) {
     return *RemoteRegistry::Create(
-        {.connection = {.addresses = {Address()},
+        {.connection = {.addresses = {service_.address()},
                         .reconnect_initial = 100ms,
                         .reconnect_maximum = 500ms},
          .authorization = [authorization] { return authorization; },
@@ -138,8 +79,9 @@ class RegistryProcessTest : public ::testing::Test {
   }
 
   grpccommon::testing::TemporaryFolder folder_;
-  std::string instance_token_;
-  pid_t child_ = 0;
+  common::ServiceProcess service_{REGISTRY_SERVICE, folder_.path()};
+  const std::string instance_token_ =
+      "Bearer " + TokenOf("--subject node --role instance");
   const std::unique_ptr<grpccommon::Scheduler> scheduler_ =
       grpccommon::CreateScheduler();
   grpccommon::Mutex mutex_;
@@ -152,21 +94,22 @@ TEST_F(RegistryProcessTest, LosesNobodyWhenItIsKilledAndStartedAgain) {
   const auto registry = Connect(instance_token_);
   const auto one = *registry->Register("s", {.address = "a:1"}, {.ttl = 2s});
   auto two = *registry->Register("s", {.address = "b:1"}, {.ttl = 2s});
-  ASSERT_THAT(one->WaitRegistered(30s), IsOk()) << Log();
+  ASSERT_THAT(one->WaitRegistered(30s), IsOk()) << service_.Log();
   ASSERT_THAT(two->WaitRegistered(30s), IsOk());
   const auto watch = *registry->Watch("s", Record());
   ASSERT_TRUE(WaitFor(2, true, 0));  // the grace is over
-  EXPECT_EQ(Kill(SIGKILL), -SIGKILL);
+  EXPECT_EQ(service_.Kill(SIGKILL), -SIGKILL);
   ASSERT_TRUE(WaitFor(2, false, 2));
   Start();
   ASSERT_TRUE(WaitFor(2, true, 2));
   two.reset();
   ASSERT_TRUE(WaitFor(1, true, 1));
-  EXPECT_EQ(Kill(SIGTERM), 0) << Log();  // with an open watch
+  EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();  // with an open watch
 }
 
 TEST_F(RegistryProcessTest, LetsInWhomItsPolicyLetsIn) {
-  Start({"GRPCCOMMON_APP_REGISTER=role:instance=shop.*"});
+  service_.Set("APP_REGISTER", "role:instance=shop.*");
+  Start();
   const auto code = [this](const std::string& arguments, const char* service) {
     const auto registry = Connect("Bearer " + TokenOf(arguments));
     const auto registration = *registry->Register(service, {.address = "a:1"});
@@ -188,40 +131,27 @@ TEST_F(RegistryProcessTest, LetsInWhomItsPolicyLetsIn) {
 }
 
 TEST_F(RegistryProcessTest, RefusesAConfigurationThatMakesNoSense) {
-  (void)TokenOf("--subject nobody");  // makes the keys: the rest is in order
-  const std::string keys =
-      "GRPCCOMMON_AUTH__JWKS_FILE=" + folder_.path() + "/dev_jwks.json";
-  for (const char* const variable :
-       {"GRPCCOMMON_APP_REGISTER=everybody", "GRPCCOMMON_APP_GRACE=-1s",
-        "GRPCCOMMON_APP_GRACE=soon", "GRPCCOMMON_APP_GRACE=2h",
-        "GRPCCOMMON_APP_ETCD=,"}) {
-    char* const arguments[] = {const_cast<char*>(REGISTRY_SERVICE), nullptr};
-    char* const variables[] = {
-        const_cast<char*>("GRPCCOMMON_GRPC_ADDRESS="),
-        const_cast<char*>("GRPCCOMMON_AUTH__ANY_AUDIENCE=true"),
-        const_cast<char*>("GRPCCOMMON_HTTP_ADDRESS="),
-        const_cast<char*>(keys.c_str()),
-        const_cast<char*>(variable),
-        nullptr};
-    child_ = fork();
-    if (child_ == 0) {
-      dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
-      execve(REGISTRY_SERVICE, arguments, variables);
-      _exit(127);
-    }
-    EXPECT_EQ(Kill(0), 78) << variable;
+  for (const auto& [name, value] :
+       std::vector<std::array<const char*, 2>>{{"APP_REGISTER", "everybody"},
+                                               {"APP_GRACE", "-1s"},
+                                               {"APP_GRACE", "soon"},
+                                               {"APP_GRACE", "2h"},
+                                               {"APP_ETCD", ","}}) {
+    common::ServiceProcess refused(REGISTRY_SERVICE, folder_.path(), "refused");
+    refused.Set(name, value);
+    refused.Launch();
+    EXPECT_EQ(refused.WaitForExit(), 78) << name << "=" << value;
   }
 }
 
 TEST_F(RegistryProcessTest, StandsInFrontOfEtcd) {
   if (!EtcdProcess::Available()) GTEST_SKIP() << "etcd is not installed";
   EtcdProcess etcd;
-  const std::vector<std::string> with_etcd = {"GRPCCOMMON_APP_ETCD=" +
-                                              etcd.address()};
-  Start(with_etcd);
+  service_.Set("APP_ETCD", etcd.address());
+  Start();
   const auto registry = Connect(instance_token_);
   auto through_us = *registry->Register("s", {.address = "a:1"}, {.ttl = 60s});
-  ASSERT_THAT(through_us->WaitRegistered(30s), IsOk()) << Log();
+  ASSERT_THAT(through_us->WaitRegistered(30s), IsOk()) << service_.Log();
   // Others may use etcd itself.
   const auto direct = *grpccommon::EtcdRegistry::Create(
       {.connection = {.addresses = {etcd.address()}}}, *scheduler_);
@@ -231,9 +161,9 @@ TEST_F(RegistryProcessTest, StandsInFrontOfEtcd) {
   const auto watch = *registry->Watch("s", Record());
   ASSERT_TRUE(WaitFor(2, true, 0));
   // Our restart takes nobody out, and etcd's neither.
-  EXPECT_EQ(Kill(SIGTERM), 0) << Log();
+  EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();
   ASSERT_TRUE(WaitFor(2, false, 2));
-  Start(with_etcd);
+  Start();
   ASSERT_TRUE(WaitFor(2, true, 2));
   etcd.Kill();
   ASSERT_TRUE(WaitFor(2, false, 2));

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The task service as it is deployed: the built program, its whole chain, and
 // what becomes of its data when it is killed.
-#include <fcntl.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <chrono>
-#include <fstream>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include "gmock/gmock.h"
@@ -26,6 +19,7 @@
 #include "grpccommon/status/details.h"
 #include "gtest/gtest.h"
 #include "http/raw_client.h"
+#include "services/common/service_process.h"
 #include "services/common/temp_folder.h"
 #include "services/task/task_store.h"
 #include "support/postgres_process.h"
@@ -34,6 +28,7 @@
 namespace platform::task {
 namespace {
 
+using common::CallWith;
 using grpccommon::FromGrpcStatus;
 using grpccommon::test::PostgresProcess;
 using taskservice::CreateTaskRequest;
@@ -42,98 +37,24 @@ using ::testing::SizeIs;
 
 class TaskProcessTest : public ::testing::Test {
  protected:
-  void TearDown() override { Kill(SIGKILL); }
+  TaskProcessTest() {
+    service_.Set("APP_DATABASE", folder_ / "tasks.db");
+    service_.Set("APP_DATABASE_CHECK_INTERVAL", "100ms");
+  }
 
-  // What the development tool prints: a token of the key that the service
-  // trusts.
   std::string TokenOf(const std::string& arguments) {
-    const std::string command =
-        std::string(DEV_TOKEN) + " " + (folder_ / "") + " " + arguments;
-    FILE* const pipe = popen(command.c_str(), "r");
-    std::string token;
-    for (int c = fgetc(pipe); c != EOF && c != '\n'; c = fgetc(pipe)) {
-      token.push_back(static_cast<char>(c));
-    }
-    EXPECT_EQ(pclose(pipe), 0);
-    return token;
+    return common::DevToken(folder_ / "", arguments);
   }
-
-  void Launch(const std::string& database,
-              std::optional<rlim_t> largest_file = std::nullopt) {
-    const std::vector<std::string> environment = {
-        "GRPCCOMMON_GRPC_ADDRESS=" + Address(),
-        "GRPCCOMMON_HTTP_ADDRESS=127.0.0.1:0",
-        "GRPCCOMMON_AUTH__JWKS_FILE=" + (folder_ / "dev_jwks.json"),
-        "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
-        "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
-        "GRPCCOMMON_DRAIN_DELAY=0s",
-        "GRPCCOMMON_RATE_LIMIT=false",
-        "GRPCCOMMON_APP_DATABASE=" + database,
-        "GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL=" + check_interval_};
-    std::vector<char*> variables;
-    for (const std::string& variable : environment) {
-      variables.push_back(const_cast<char*>(variable.c_str()));
-    }
-    variables.push_back(nullptr);
-    char* const arguments[] = {const_cast<char*>(TASK_SERVICE), nullptr};
-    const std::string log = folder_ / "log";
-    child_ = fork();
-    if (child_ == 0) {
-      const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-      dup2(file, STDERR_FILENO);
-      if (largest_file.has_value()) {
-        signal(SIGXFSZ, SIG_IGN);
-        const rlimit limit{*largest_file, *largest_file};
-        setrlimit(RLIMIT_FSIZE, &limit);
-      }
-      execve(TASK_SERVICE, arguments, variables.data());
-      _exit(127);
-    }
-  }
-  void Start(std::optional<rlim_t> largest_file = std::nullopt) {
-    (void)TokenOf("--subject nobody");  // makes the keys
-    Launch(database_.empty() ? folder_ / "tasks.db" : database_, largest_file);
-    channel_ =
-        grpc::CreateChannel(Address(), grpc::InsecureChannelCredentials());
-    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() +
-                                           std::chrono::seconds(30)))
-        << Log();
+  void Start() {
+    channel_ = service_.Start();
     stub_ = taskservice::TaskService::NewStub(channel_);
   }
-  // Returns the exit code, or minus the signal.
-  int Kill(int signal) {
-    if (child_ <= 0) return 0;
-    kill(child_, signal);
-    return WaitForExit();
-  }
-  int WaitForExit() {
-    int result = 0;
-    EXPECT_EQ(waitpid(child_, &result, 0), child_);
-    child_ = 0;
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -WTERMSIG(result);
-  }
 
-  std::string Address() const { return "unix:" + (folder_ / "socket"); }
-  std::string Log() const {
-    std::ostringstream log;
-    log << std::ifstream(folder_ / "log").rdbuf();
-    return log.str();
-  }
-
-  static std::unique_ptr<grpc::ClientContext> With(const std::string& token) {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::seconds(60));
-    if (!token.empty()) {
-      context->AddMetadata("authorization", "Bearer " + token);
-    }
-    return context;
-  }
   absl::Status Create(const CreateTaskRequest& request,
                       const std::string& token, std::string* id = nullptr) {
     taskservice::Task task;
     const grpc::Status status =
-        stub_->CreateTask(With(token).get(), request, &task);
+        stub_->CreateTask(CallWith(token).get(), request, &task);
     if (id != nullptr) *id = task.id();
     return FromGrpcStatus(status);
   }
@@ -144,7 +65,7 @@ class TaskProcessTest : public ::testing::Test {
     do {
       taskservice::ListTasksResponse response;
       const grpc::Status status =
-          stub_->ListTasks(With(token).get(), request, &response);
+          stub_->ListTasks(CallWith(token).get(), request, &response);
       EXPECT_TRUE(status.ok()) << status.error_message();
       for (const taskservice::Task& task : response.tasks()) {
         EXPECT_TRUE(ids.insert(task.id()).second);
@@ -154,25 +75,14 @@ class TaskProcessTest : public ::testing::Test {
     return ids;
   }
 
-  // Of a child that serves, from its log.
-  int HttpPort() const {
-    for (;;) {
-      const std::string log = Log();
-      const std::size_t place = log.find("\"http_port\":");
-      if (place != std::string::npos) return std::stoi(log.substr(place + 12));
-      std::this_thread::yield();
-    }
-  }
   grpccommon::testing::RawResponse Readiness() const {
-    grpccommon::testing::RawClient client(HttpPort());
+    grpccommon::testing::RawClient client(service_.HttpPort());
     client.Send("GET /healthz/ready HTTP/1.1\r\nhost: x\r\n\r\n");
     return client.ReadResponse();
   }
 
   common::TempFolder folder_;
-  std::string check_interval_ = "100ms";
-  std::string database_;  // if it is not a file
-  pid_t child_ = 0;
+  common::ServiceProcess service_{TASK_SERVICE, folder_ / ""};
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<taskservice::TaskService::Stub> stub_;
 };
@@ -216,26 +126,28 @@ TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenKilled) {
   const bool has_postgresql = PostgresProcess::Available();
   for (const bool on_postgresql : {false, true}) {
     if (on_postgresql && !has_postgresql) continue;
-    if (on_postgresql) database_ = PostgresProcess::Shared().NewDatabase();
+    if (on_postgresql) {
+      service_.Set("APP_DATABASE", PostgresProcess::Shared().NewDatabase());
+    }
     std::set<std::string> acknowledged;
     for (int round = 0; round < 3; ++round) {
       Start();
       acknowledged.merge(CreateUntil(
           [&](std::string* id) { return Create(request, token, id); },
-          [&] { EXPECT_EQ(Kill(SIGKILL), -SIGKILL); }));
+          [&] { EXPECT_EQ(service_.Kill(SIGKILL), -SIGKILL); }));
     }
     Start();
     const std::set<std::string> kept = List(token);
     for (const std::string& id : acknowledged) EXPECT_EQ(kept.count(id), 1u);
     EXPECT_GE(acknowledged.size(), 300u);
-    Kill(SIGKILL);
+    service_.Kill(SIGKILL);
   }
 }
 
 TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenItsDatabaseIsKilled) {
   if (!PostgresProcess::Available()) GTEST_SKIP() << "needs PostgreSQL";
   PostgresProcess& server = PostgresProcess::Shared();
-  database_ = server.NewDatabase();
+  service_.Set("APP_DATABASE", server.NewDatabase());
   const std::string token = TokenOf("--subject ada");
   Start();
   CreateTaskRequest request;
@@ -260,7 +172,7 @@ TEST_F(TaskProcessTest, KeepsEveryAcknowledgedTaskWhenItsDatabaseIsKilled) {
   }
   const std::set<std::string> kept = List(token);
   for (const std::string& id : acknowledged) EXPECT_EQ(kept.count(id), 1u);
-  EXPECT_EQ(Kill(SIGTERM), 0) << Log();
+  EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();
 }
 
 TEST_F(TaskProcessTest, StopsOnASignalAndKeepsItsData) {
@@ -269,15 +181,15 @@ TEST_F(TaskProcessTest, StopsOnASignalAndKeepsItsData) {
   CreateTaskRequest request;
   request.set_title("task");
   ASSERT_TRUE(Create(request, token).ok());
-  const auto context = With(token);
+  const auto context = CallWith(token);
   const auto watch =
       stub_->WatchTasks(context.get(), taskservice::WatchTasksRequest());
   taskservice::TaskEvent event;
   ASSERT_TRUE(watch->Read(&event));
-  kill(child_, SIGTERM);
+  service_.Signal(SIGTERM);
   EXPECT_FALSE(watch->Read(&event));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(WaitForExit(), 0) << Log();
+  EXPECT_EQ(service_.WaitForExit(), 0) << service_.Log();
   Start();
   EXPECT_THAT(List(token), SizeIs(1));
 }
@@ -297,9 +209,9 @@ TEST_F(TaskProcessTest, LetsInWhomTheContractLetsIn) {
   taskservice::GetTaskRequest get;
   get.set_id(id);
   taskservice::Task task;
-  EXPECT_EQ(stub_->GetTask(With(bob).get(), get, &task).error_code(),
+  EXPECT_EQ(stub_->GetTask(CallWith(bob).get(), get, &task).error_code(),
             grpc::StatusCode::NOT_FOUND);
-  EXPECT_TRUE(stub_->GetTask(With(admin).get(), get, &task).ok());
+  EXPECT_TRUE(stub_->GetTask(CallWith(admin).get(), get, &task).ok());
   EXPECT_THAT(List(bob), SizeIs(0));
   EXPECT_THAT(List(admin), SizeIs(1));
 }
@@ -351,21 +263,24 @@ TEST_F(TaskProcessTest, RefusesWhatTheContractForbidsAndChangesNothing) {
   taskservice::Task task;
   taskservice::GetTaskRequest get;
   get.set_id("' OR 1=1 --");
-  EXPECT_EQ(InvalidField(stub_->GetTask(With(token).get(), get, &task)), "id");
-  taskservice::UpdateTaskRequest update;
-  EXPECT_EQ(InvalidField(stub_->UpdateTask(With(token).get(), update, &task)),
+  EXPECT_EQ(InvalidField(stub_->GetTask(CallWith(token).get(), get, &task)),
             "id");
+  taskservice::UpdateTaskRequest update;
+  EXPECT_EQ(
+      InvalidField(stub_->UpdateTask(CallWith(token).get(), update, &task)),
+      "id");
   taskservice::DeleteTaskRequest remove;
   google::protobuf::Empty nothing;
   EXPECT_EQ(
-      InvalidField(stub_->DeleteTask(With(token).get(), remove, &nothing)),
+      InvalidField(stub_->DeleteTask(CallWith(token).get(), remove, &nothing)),
       "id");
   for (const int size : {-1, 1001}) {
     taskservice::ListTasksRequest list;
     list.set_page_size(size);
     taskservice::ListTasksResponse page;
-    EXPECT_EQ(InvalidField(stub_->ListTasks(With(token).get(), list, &page)),
-              "page_size");
+    EXPECT_EQ(
+        InvalidField(stub_->ListTasks(CallWith(token).get(), list, &page)),
+        "page_size");
   }
   EXPECT_THAT(List(token), SizeIs(0));
 }
@@ -387,7 +302,7 @@ TEST_F(TaskProcessTest, RefusesTextThatIsNotUtf8) {
   // By hand, for protobuf refuses to write it: field 1, three bytes.
   const std::string bytes = "\x0a\x03x\xff\xfe";
   grpc::GenericStub generic(channel_);
-  const auto context = With(token);
+  const auto context = CallWith(token);
   const grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);
   grpc::ByteBuffer response;
@@ -408,7 +323,7 @@ TEST_F(TaskProcessTest, RefusesTextThatIsNotUtf8) {
 TEST_F(TaskProcessTest, StreamsSucceedInPartBehindTheChain) {
   const std::string token = TokenOf("--subject ada");
   Start();
-  const auto context = With(token);
+  const auto context = CallWith(token);
   taskservice::BulkCreateResponse response;
   const auto writer = stub_->BulkCreateTasks(context.get(), &response);
   CreateTaskRequest request;
@@ -425,7 +340,9 @@ TEST_F(TaskProcessTest, StreamsSucceedInPartBehindTheChain) {
 
 TEST_F(TaskProcessTest, AFullDiskRefusesWritesAndLosesNothing) {
   const std::string token = TokenOf("--subject ada");
-  Start(/*largest_file=*/300'000);
+  service_.LimitFiles(300'000);
+  Start();
+  service_.LimitFiles(std::nullopt);
   CreateTaskRequest request;
   request.set_title("task");
   request.set_description(std::string(9'000, 'x'));
@@ -440,7 +357,7 @@ TEST_F(TaskProcessTest, AFullDiskRefusesWritesAndLosesNothing) {
               ::testing::AnyOf(absl::StatusCode::kResourceExhausted,
                                absl::StatusCode::kUnavailable));
   EXPECT_EQ(List(token), acknowledged);
-  EXPECT_EQ(Kill(SIGTERM), 0) << Log();
+  EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();
   Start();
   EXPECT_EQ(List(token), acknowledged);
   EXPECT_TRUE(Create(request, token).ok());
@@ -449,7 +366,7 @@ TEST_F(TaskProcessTest, AFullDiskRefusesWritesAndLosesNothing) {
 TEST_F(TaskProcessTest, DoesNotServeWhileItsDatabaseCannotBeUsed) {
   using grpc::health::v1::HealthCheckResponse;
   Start();
-  const auto context = With("");
+  const auto context = CallWith("");
   const auto watch = grpc::health::v1::Health::NewStub(channel_)->Watch(
       context.get(), grpc::health::v1::HealthCheckRequest());
   const auto wait_for = [&watch](HealthCheckResponse::ServingStatus status) {
@@ -459,7 +376,7 @@ TEST_F(TaskProcessTest, DoesNotServeWhileItsDatabaseCannotBeUsed) {
     }
     return false;
   };
-  ASSERT_TRUE(wait_for(HealthCheckResponse::SERVING)) << Log();
+  ASSERT_TRUE(wait_for(HealthCheckResponse::SERVING)) << service_.Log();
   EXPECT_EQ(Readiness().status, 200);
   EXPECT_THAT(Readiness().body,
               HasSubstr(R"("name":"database","status":"up")"));
@@ -467,32 +384,32 @@ TEST_F(TaskProcessTest, DoesNotServeWhileItsDatabaseCannotBeUsed) {
     // Somebody holds SQLite's lock.
     const auto other = *TaskStore::Open({.url = folder_ / "tasks.db"});
     ASSERT_TRUE(other->database().Begin().ok());
-    ASSERT_TRUE(wait_for(HealthCheckResponse::NOT_SERVING)) << Log();
+    ASSERT_TRUE(wait_for(HealthCheckResponse::NOT_SERVING)) << service_.Log();
     const auto readiness = Readiness();
     EXPECT_EQ(readiness.status, 503);
     EXPECT_THAT(readiness.body,
                 HasSubstr(R"("name":"database","status":"down")"));
     ASSERT_TRUE(other->database().Commit().ok());
   }
-  EXPECT_TRUE(wait_for(HealthCheckResponse::SERVING)) << Log();
+  EXPECT_TRUE(wait_for(HealthCheckResponse::SERVING)) << service_.Log();
   EXPECT_EQ(Readiness().status, 200);
 }
 
 TEST_F(TaskProcessTest, RefusesACheckIntervalThatIsNone) {
   for (const std::string interval : {"soon", "1ns", "25h"}) {
-    check_interval_ = interval;
-    (void)TokenOf("--subject nobody");
-    Launch(folder_ / "tasks.db");
-    EXPECT_EQ(WaitForExit(), 78) << interval << Log();
+    service_.Set("APP_DATABASE_CHECK_INTERVAL", interval);
+    service_.Launch();
+    EXPECT_EQ(service_.WaitForExit(), 78) << interval << service_.Log();
   }
-  EXPECT_THAT(Log(), HasSubstr("GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL"));
+  EXPECT_THAT(service_.Log(),
+              HasSubstr("GRPCCOMMON_APP_DATABASE_CHECK_INTERVAL"));
 }
 
 TEST_F(TaskProcessTest, DoesNotStartWithoutADatabaseThatItCanWrite) {
-  (void)TokenOf("--subject nobody");
-  Launch("/proc/tasks.db");
-  EXPECT_EQ(WaitForExit(), 69);
-  EXPECT_THAT(Log(), HasSubstr("/proc/tasks.db"));
+  service_.Set("APP_DATABASE", "/proc/tasks.db");
+  service_.Launch();
+  EXPECT_EQ(service_.WaitForExit(), 69);
+  EXPECT_THAT(service_.Log(), HasSubstr("/proc/tasks.db"));
 }
 
 }  // namespace
