@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The user service as it is deployed: the built program, its whole chain, and
 // what becomes of its data when it is killed.
-#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -24,12 +19,14 @@
 #include "gtest/gtest.h"
 #include "http/raw_client.h"
 #include "platform/user/v1/user_service.grpc.pb.h"
+#include "services/common/service_process.h"
 #include "services/common/temp_folder.h"
 #include "support/postgres_process.h"
 
 namespace platform::user {
 namespace {
 
+using common::CallWith;
 using grpccommon::FromGrpcStatus;
 using grpccommon::test::PostgresProcess;
 using grpccommon::testing::HasReason;
@@ -47,92 +44,31 @@ constexpr char kAdminPassword[] = "a password of the first admin";
 class Process {
  public:
   Process(const common::TempFolder& folder, const std::string& name)
-      : folder_(folder), name_(name) {}
-  ~Process() { Kill(SIGKILL); }
+      : process_(USER_SERVICE, folder / "", name) {
+    process_.Set("APP_DATABASE", folder / "user.db");
+    process_.Set("APP_KEY_FILE", folder / "user.key");
+    process_.Set("APP_PASSWORD_MEMORY", "8KiB");
+    process_.Set("APP_PASSWORD_PASSES", "1");
+  }
 
+  // With these settings of GRPCCOMMON_APP_, now and from now on.
   void Launch(const std::map<std::string, std::string>& settings) {
-    std::map<std::string, std::string> environment = {
-        {"GRPCCOMMON_GRPC_ADDRESS", Address()},
-        {"GRPCCOMMON_HTTP_ADDRESS", "127.0.0.1:0"},
-        {"GRPCCOMMON_AUTH__JWKS_FILE", folder_ / "dev_jwks.json"},
-        {"GRPCCOMMON_AUTH__ISSUER", "grpccommon-dev"},
-        {"GRPCCOMMON_AUTH__AUDIENCES", "grpccommon-dev"},
-        {"GRPCCOMMON_DRAIN_DELAY", "0s"},
-        {"GRPCCOMMON_RATE_LIMIT", "false"},
-        {"GRPCCOMMON_APP_DATABASE", folder_ / "user.db"},
-        {"GRPCCOMMON_APP_KEY_FILE", folder_ / "user.key"},
-        {"GRPCCOMMON_APP_PASSWORD_MEMORY", "8KiB"},
-        {"GRPCCOMMON_APP_PASSWORD_PASSES", "1"}};
-    for (const auto& [setting, value] : settings) {
-      environment["GRPCCOMMON_APP_" + setting] = value;
-    }
-    std::vector<std::string> texts;
-    for (const auto& [variable, value] : environment) {
-      texts.push_back(variable + "=" + value);
-    }
-    std::vector<char*> variables;
-    for (std::string& text : texts) variables.push_back(text.data());
-    variables.push_back(nullptr);
-    char* const arguments[] = {const_cast<char*>(USER_SERVICE), nullptr};
-    const std::string log = folder_ / (name_ + ".log");
-    launched_at_ = Log().size();
-    child_ = fork();
-    if (child_ == 0) {
-      const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-      dup2(file, STDERR_FILENO);
-      execve(USER_SERVICE, arguments, variables.data());
-      _exit(127);
-    }
+    Set(settings);
+    process_.Launch();
   }
   void Start(const std::map<std::string, std::string>& settings = {}) {
-    Launch(settings);
-    grpc::ChannelArguments arguments;
-    // Not the connection to the process before.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20);
-    channel_ = grpc::CreateCustomChannel(
-        Address(), grpc::InsecureChannelCredentials(), arguments);
-    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() +
-                                           std::chrono::seconds(30)))
-        << Log();
-    stub_ = v1::UserService::NewStub(channel_);
+    Set(settings);
+    stub_ = v1::UserService::NewStub(process_.Start());
   }
-  // Returns the exit code, or minus the signal.
-  int Kill(int signal) {
-    if (child_ <= 0) return 0;
-    kill(child_, signal);
-    return WaitForExit();
-  }
+  int Kill(int signal) { return process_.Kill(signal); }
   int Stop() {
-    // A server gives connections time to end.
-    stub_.reset();
-    channel_.reset();
+    stub_.reset();  // a server gives connections time to end
     return Kill(SIGTERM);
   }
-  int WaitForExit() {
-    int result = 0;
-    EXPECT_EQ(waitpid(child_, &result, 0), child_);
-    child_ = 0;
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -WTERMSIG(result);
-  }
-
-  std::string Log() const {
-    std::ostringstream log;
-    log << std::ifstream(folder_ / (name_ + ".log")).rdbuf();
-    return log.str();
-  }
-  int HttpPort() const {
-    for (;;) {
-      const std::string log = Log();
-      const std::size_t place = log.find("\"http_port\":", launched_at_);
-      if (place != std::string::npos) return std::stoi(log.substr(place + 12));
-      std::this_thread::yield();
-    }
-  }
+  int WaitForExit() { return process_.WaitForExit(); }
+  std::string Log() const { return process_.Log(); }
   grpccommon::testing::RawResponse HttpGet(const std::string& path) const {
-    grpccommon::testing::RawClient client(HttpPort());
+    grpccommon::testing::RawClient client(process_.HttpPort());
     client.Send("GET " + path + " HTTP/1.1\r\nhost: x\r\n\r\n");
     return client.ReadResponse();
   }
@@ -145,7 +81,7 @@ class Process {
     request.set_password(password);
     v1::RegisterResponse response;
     const grpc::Status status =
-        stub_->Register(With("").get(), request, &response);
+        stub_->Register(CallWith("").get(), request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response.user();
   }
@@ -156,7 +92,7 @@ class Process {
     request.set_password(password);
     v1::LoginResponse response;
     const grpc::Status status =
-        stub_->Login(With("").get(), request, &response);
+        stub_->Login(CallWith("").get(), request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response;
   }
@@ -165,7 +101,7 @@ class Process {
     request.set_refresh_token(token);
     v1::RefreshTokenResponse response;
     const grpc::Status status =
-        stub_->RefreshToken(With("").get(), request, &response);
+        stub_->RefreshToken(CallWith("").get(), request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response.tokens();
   }
@@ -175,7 +111,7 @@ class Process {
     request.set_user_id(id);
     v1::GetUserResponse response;
     const grpc::Status status =
-        stub_->GetUser(With(token).get(), request, &response);
+        stub_->GetUser(CallWith(token).get(), request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response.user();
   }
@@ -185,47 +121,26 @@ class Process {
     request.set_access_token(validated);
     v1::ValidateTokenResponse response;
     const grpc::Status status =
-        stub_->ValidateToken(With(token).get(), request, &response);
+        stub_->ValidateToken(CallWith(token).get(), request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response;
   }
 
  private:
-  std::string Address() const { return "unix:" + (folder_ / name_); }
-  static std::unique_ptr<grpc::ClientContext> With(const std::string& token) {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::seconds(60));
-    if (!token.empty()) {
-      context->AddMetadata("authorization", "Bearer " + token);
+  void Set(const std::map<std::string, std::string>& settings) {
+    for (const auto& [name, value] : settings) {
+      process_.Set("APP_" + name, value);
     }
-    return context;
   }
 
-  const common::TempFolder& folder_;
-  const std::string name_;
-  pid_t child_ = 0;
-  std::size_t launched_at_ = 0;  // in the log
-  std::shared_ptr<grpc::Channel> channel_;
+  common::ServiceProcess process_;
   std::unique_ptr<v1::UserService::Stub> stub_;
 };
 
 class UserProcessTest : public ::testing::Test {
  protected:
-  // The keys of the development tool are there from the first use on.
-  void SetUp() override { (void)TokenOf("--subject nobody"); }
-
-  // What the development tool prints: a token of a process.
   std::string TokenOf(const std::string& arguments) {
-    const std::string command =
-        std::string(DEV_TOKEN) + " " + (folder_ / "") + " " + arguments;
-    FILE* const pipe = popen(command.c_str(), "r");
-    std::string token;
-    for (int c = fgetc(pipe); c != EOF && c != '\n'; c = fgetc(pipe)) {
-      token.push_back(static_cast<char>(c));
-    }
-    EXPECT_EQ(pclose(pipe), 0);
-    return token;
+    return common::DevToken(folder_ / "", arguments);
   }
   std::map<std::string, std::string> AdminSettings(
       const std::string& password = kAdminPassword) const {
