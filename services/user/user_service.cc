@@ -259,7 +259,7 @@ grpc::ServerUnaryReactor* UserService::DeleteUser(
       store_, *context,
       [id = absl::AsciiStrToLower(request->user_id())](
           UserStore& store) -> absl::Status {
-        const absl::Status deleted = store.users().Delete(id);
+        absl::Status deleted = store.users().Delete(id);
         if (!deleted.ok()) return deleted;
         return store.sessions().CloseAllOf(id);
       },

@@ -257,7 +257,7 @@ absl::Status UserTable::Delete(std::string_view id) {
   return database_.Run([&](soci::session& sql) -> absl::Status {
     const absl::StatusOr<Credentials> found = FindById(sql, id);
     if (!found.ok()) return found.status();
-    const absl::Status another = CheckAnotherAdmin(found->user);
+    absl::Status another = CheckAnotherAdmin(found->user);
     if (!another.ok()) return another;
     Query(sql,
           "UPDATE users SET display_name = '', email = '', email_key = NULL, "
