@@ -23,7 +23,8 @@ using grpccommon::Base64UrlEncode;
 constexpr char kKdfContext[crypto_kdf_CONTEXTBYTES + 1] = "userserv";
 enum KeyNumber { kSealing = 1, kPseudonyms = 2 };
 
-// NOLINTNEXTLINE(misc-redundant-expression): that they are the same is the point
+// That they are the same is the point.
+// NOLINTNEXTLINE(misc-redundant-expression)
 static_assert(crypto_kdf_KEYBYTES == crypto_secretbox_KEYBYTES &&
               crypto_kdf_KEYBYTES == crypto_generichash_KEYBYTES);
 
