@@ -440,6 +440,26 @@ TEST_P(ContestServiceTest, TakesProgramsOfAnyText) {
               ElementsAre("1 bob 0:0 | -/4/0 -/0/0"));
 }
 
+TEST_P(ContestServiceTest, AnIdIsTheSameInEitherCase) {
+  const v1::Contest contest = Make();
+  const std::string shouted = absl::AsciiStrToUpper(contest.id());
+  ASSERT_NE(shouted, contest.id());
+  EXPECT_THAT(client_->Register(shouted, "bob"), IsOk());
+  EXPECT_TRUE(client_->Get(shouted, "bob")->registered());
+  const auto taken = client_->Submit(shouted, "bob", "accept");
+  ASSERT_THAT(taken, IsOk());
+  EXPECT_EQ(taken->contest_id(), contest.id());
+  const std::string id = absl::AsciiStrToUpper(taken->id());
+  EXPECT_THAT(client_->Judged(id, "bob"), IsOk());
+  EXPECT_EQ(client_->GetSubmission(id, "bob")->id(), taken->id());
+  EXPECT_EQ(client_->Board(shouted)->contest_id(), contest.id());
+  EXPECT_EQ(process_->app().live().size(), 1u);
+  v1::Contest changed = *client_->Get(shouted, "ada author")->mutable_contest();
+  changed.set_id(shouted);
+  changed.set_title("New");
+  EXPECT_THAT(client_->Update(changed, {"title"}), IsOk());
+}
+
 TEST_P(ContestServiceTest, AnIdempotencyKeyMakesOneSubmission) {
   const v1::Contest contest = MakeWith({"bob"});
   const auto first = client_->Submit(contest.id(), "bob", "wrong", "A", "k");
