@@ -306,6 +306,11 @@ std::int64_t RunCgroup::RefusedProcesses() const {
   return ReadValue(pids_file_, "max");
 }
 
+bool RunCgroup::RanOutOfProcesses() const {
+  if (RefusedProcesses() == 0) return false;
+  return !pids_peak_file_ || ReadValue(pids_peak_file_, "") >= processes_;
+}
+
 std::int64_t RunCgroup::CachedFiles() const {
   // Files in memory (tmpfs) are counted as cached, but they are the program's.
   return ReadValue(stat_file_, v2_ ? "file" : "cache") -
@@ -421,6 +426,10 @@ absl::StatusOr<std::unique_ptr<RunCgroup>> CgroupParent::Create(
     }
     absl::Status opened = OpenFile(folder + "/pids.events", cgroup->pids_file_);
     if (!opened.ok()) return opened;
+    cgroup->processes_ = processes;
+    const std::string peak = folder + "/pids.peak";
+    opened = OpenFile(peak, cgroup->pids_peak_file_);
+    if (!opened.ok() && access(peak.c_str(), F_OK) == 0) return opened;
   }
   if (cpu()) {
     absl::Status opened =

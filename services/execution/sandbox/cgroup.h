@@ -42,8 +42,11 @@ class RunCgroup {
   std::int64_t KilledForMemory() const;
   /// Whether some were since the run came to its own limit.
   bool RanOutOfMemory() const;
-  /// Processes and threads that were refused.
+  /// Processes and threads that were refused, by whosever limit: the run's own,
+  /// or (up to Linux 6.10, and in v1) that of the service's cgroup.
   std::int64_t RefusedProcesses() const;
+  /// Whether some were since the run came to its own limit.
+  bool RanOutOfProcesses() const;
   /// The most memory in use since Begin, without cached files of the disk.
   std::int64_t PeakMemory() const;
 
@@ -69,6 +72,8 @@ class RunCgroup {
   UniqueFd stat_file_;
   UniqueFd oom_file_;
   UniqueFd pids_file_;
+  UniqueFd pids_peak_file_;  // nor before Linux 6.1
+  int processes_ = 0;
   std::int64_t first_cpu_ns_ = 0;
   std::int64_t first_bytes_ = 0;
   std::int64_t limit_bytes_ = 0;

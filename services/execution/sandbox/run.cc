@@ -579,9 +579,7 @@ void Run::CheckLimits() {
   }
   if (cgroup_ == nullptr || now < look_at_ns_) return;
   if (cgroup_->RanOutOfMemory()) return Stop(SandboxOutcome::kMemoryLimit);
-  if (cgroup_->RefusedProcesses() > 0) {
-    return Stop(SandboxOutcome::kProcessLimit);
-  }
+  if (cgroup_->RanOutOfProcesses()) return Stop(SandboxOutcome::kProcessLimit);
   std::int64_t pause = kMaxLookNs;
   if (context_.cgroups.cpu()) {
     const std::int64_t left = (limits_.cpu_time - cgroup_->CpuTime()).count();
@@ -703,8 +701,12 @@ SandboxOutcome Run::Judge() {
     return SandboxOutcome::kSandboxFailure;
   }
   if (outcome_.has_value()) return *outcome_;
-  if (cgroup_ != nullptr && cgroup_->RefusedProcesses() > 0) {
+  if (cgroup_ != nullptr && cgroup_->RanOutOfProcesses()) {
     return SandboxOutcome::kProcessLimit;
+  }
+  if (cgroup_ != nullptr && cgroup_->RefusedProcesses() > 0) {
+    failure_ = "refused a process within its limit: the service has too few";
+    return SandboxOutcome::kSandboxFailure;
   }
   if (cgroup_ != nullptr && cgroup_->KilledForMemory() > 0) {
     failure_ = "killed for its memory within its limit: others are short of it";

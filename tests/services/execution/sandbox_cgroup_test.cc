@@ -135,6 +135,7 @@ TEST_F(RunCgroupTest, MakesAndRemovesAFolderPerController) {
     EXPECT_EQ((*cgroup)->KilledForMemory(), 0);
     EXPECT_FALSE((*cgroup)->RanOutOfMemory());
     EXPECT_EQ((*cgroup)->RefusedProcesses(), 0);
+    EXPECT_FALSE((*cgroup)->RanOutOfProcesses());
   }
   for (const std::string& folder : parent_.folders()) {
     EXPECT_FALSE(std::filesystem::exists(folder + "/" + name_));
@@ -167,6 +168,63 @@ TEST_F(RunCgroupTest, RemovesWhatOthersLeftWithItsProcesses) {
     EXPECT_FALSE(std::filesystem::exists(folder + "/" + name_));
   }
   reaper.join();
+}
+
+TEST_F(RunCgroupTest, TellsItsOwnLimitOfProcessesFromTheServices) {
+  std::string service;
+  for (const std::string& folder : parent_.folders()) {
+    if (std::filesystem::exists(folder + "/cgroup.procs") &&
+        folder.find("pids") != std::string::npos) {
+      service = folder + "/" + name_;
+    }
+  }
+  if (service.empty()) GTEST_SKIP() << "no pids hierarchy of version 1";
+  ASSERT_EQ(mkdir(service.c_str(), 0755), 0) << std::strerror(errno);
+  const auto limit_service = [&](const char* most) {
+    std::ofstream(service + "/pids.max") << most << std::flush;
+  };
+  const CgroupParent parent = CgroupParent::Find(
+      {.mountinfo = "31 28 0:27 / " + service +
+                    " rw,relatime shared:9 - cgroup cgroup rw,pids\n",
+       .own = "8:pids:/\n"},
+      "");
+  ASSERT_EQ(parent.detail(), "cgroup v1: no memory, pids, no cpu");
+  {
+    auto run = *parent.Create("run", 64 << 20, 4);
+    // A process of the run that tries to have so many more.
+    const auto fork_in_run = [&run](int children) {
+      const pid_t program = fork();
+      if (program == 0) {
+        if (write(run->entrances()[0].get(), "0", 1) != 1) _exit(1);
+        std::vector<pid_t> all;
+        for (int i = 0; i < children; ++i) {
+          const pid_t child = fork();
+          if (child == 0) {
+            for (;;) pause();
+          }
+          if (child > 0) all.push_back(child);
+        }
+        for (const pid_t child : all) {
+          kill(child, SIGKILL);
+          waitpid(child, nullptr, 0);
+        }
+        _exit(0);
+      }
+      int status = 0;
+      waitpid(program, &status, 0);
+      EXPECT_EQ(status, 0);
+    };
+    limit_service("2");
+    fork_in_run(2);
+    if (std::filesystem::exists(service + "/run/pids.peak")) {
+      EXPECT_FALSE(run->RanOutOfProcesses());
+    }
+    EXPECT_EQ(run->RefusedProcesses(), 1);
+    limit_service("max");
+    fork_in_run(4);
+    EXPECT_TRUE(run->RanOutOfProcesses());
+  }
+  EXPECT_EQ(rmdir(service.c_str()), 0) << std::strerror(errno);
 }
 
 // The kernel's own hierarchy of version 2, below a folder for this test. Its
