@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contest service as it is deployed: the built program, its whole chain,
 // and what becomes of submissions when it is killed.
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <thread>
 
+#include "services/common/service_process.h"
 #include "services/common/test_database.h"
 #include "services/contest/contest_environment.h"
 
@@ -25,66 +22,11 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // One process of the built program.
-class Program {
- public:
-  Program(const std::string& folder, std::string name,
-          std::vector<std::string> environment)
-      : address_("unix:" + folder + name), log_(folder + name + ".log") {
-    environment.push_back("GRPCCOMMON_GRPC_ADDRESS=" + address_);
-    environment.push_back("GRPCCOMMON_HTTP_ADDRESS=127.0.0.1:0");
-    environment.push_back("GRPCCOMMON_DRAIN_DELAY=0s");
-    environment.push_back("GRPCCOMMON_RATE_LIMIT=false");
-    environment_ = std::move(environment);
-    Start();
-  }
-  ~Program() { Kill(SIGKILL); }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
+struct Program {
+  void Start() { stub = v1::ContestService::NewStub(process.Start()); }
 
-  void Start() {
-    std::vector<char*> variables;
-    for (const std::string& variable : environment_) {
-      variables.push_back(const_cast<char*>(variable.c_str()));
-    }
-    variables.push_back(nullptr);
-    char* const arguments[] = {const_cast<char*>(CONTEST_SERVICE), nullptr};
-    child_ = fork();
-    if (child_ == 0) {
-      const int file = open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-      dup2(file, STDERR_FILENO);
-      execve(CONTEST_SERVICE, arguments, variables.data());
-      _exit(127);
-    }
-    channel_ =
-        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
-    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() +
-                                           std::chrono::seconds(30)))
-        << Log();
-    stub_ = v1::ContestService::NewStub(channel_);
-  }
-  // Returns the exit code, or minus the signal.
-  int Kill(int signal) {
-    if (child_ <= 0) return 0;
-    kill(child_, signal);
-    int result = 0;
-    EXPECT_EQ(waitpid(child_, &result, 0), child_);
-    child_ = 0;
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -WTERMSIG(result);
-  }
-  v1::ContestService::Stub& stub() { return *stub_; }
-  std::string Log() const {
-    std::ostringstream log;
-    log << std::ifstream(log_).rdbuf();
-    return log.str();
-  }
-
- private:
-  const std::string address_;
-  const std::string log_;
-  std::vector<std::string> environment_;
-  pid_t child_ = 0;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::ContestService::Stub> stub_;
+  common::ServiceProcess process;
+  std::unique_ptr<v1::ContestService::Stub> stub;
 };
 
 class ContestProcessTest : public common::DatabaseTest {
@@ -103,18 +45,8 @@ class ContestProcessTest : public common::DatabaseTest {
     ASSERT_THAT(Client().Register(contest_.id(), bob_, "Bob"), IsOk());
   }
 
-  // What the development tool prints: a token of the key that the service
-  // trusts.
   std::string TokenOf(const std::string& arguments) {
-    const std::string command =
-        std::string(DEV_TOKEN) + " " + (folder_ / "") + " " + arguments;
-    FILE* const pipe = popen(command.c_str(), "r");
-    std::string token = "Bearer ";
-    for (int c = fgetc(pipe); c != EOF && c != '\n'; c = fgetc(pipe)) {
-      token.push_back(static_cast<char>(c));
-    }
-    EXPECT_EQ(pclose(pipe), 0);
-    return token;
+    return "Bearer " + common::DevToken(folder_ / "", arguments);
   }
   void WriteRegistry() {
     const std::string instances =
@@ -126,22 +58,23 @@ class ContestProcessTest : public common::DatabaseTest {
         << "}}";
   }
   std::unique_ptr<Program> Launch(const std::string& name) {
-    return std::make_unique<Program>(
-        folder_ / "", name,
-        std::vector<std::string>{
-            "GRPCCOMMON_AUTH__JWKS_FILE=" + (folder_ / "dev_jwks.json"),
-            "GRPCCOMMON_AUTH__ISSUER=grpccommon-dev",
-            "GRPCCOMMON_AUTH__AUDIENCES=grpccommon-dev",
-            "GRPCCOMMON_CLIENTS__REGISTRY=file:" + (folder_ / "registry.json"),
-            "GRPCCOMMON_CLIENTS__TOKEN_FILE=" + (folder_ / "token"),
-            "GRPCCOMMON_CLIENTS__TOKEN_IN_PLAINTEXT=true",
-            "GRPCCOMMON_APP_DATABASE=" + url(),
-            "GRPCCOMMON_APP_JUDGE_LEASE=1s"});
+    auto program = std::unique_ptr<Program>(
+        new Program{{CONTEST_SERVICE, folder_ / "", name}, nullptr});
+    const auto set = [&](const std::string& setting, const std::string& value) {
+      program->process.Set(setting, value);
+    };
+    set("CLIENTS__REGISTRY", "file:" + (folder_ / "registry.json"));
+    set("CLIENTS__TOKEN_FILE", folder_ / "token");
+    set("CLIENTS__TOKEN_IN_PLAINTEXT", "true");
+    set("APP_DATABASE", url());
+    set("APP_JUDGE_LEASE", "1s");
+    program->Start();
+    return program;
   }
-  ContestClient Client() { return ContestClient(program_->stub()); }
+  ContestClient Client() { return ContestClient(*program_->stub); }
   std::string Submit(const std::string& source) {
     const auto taken = Client().Submit(contest_.id(), bob_, source);
-    EXPECT_THAT(taken, IsOk()) << program_->Log();
+    EXPECT_THAT(taken, IsOk()) << program_->process.Log();
     return taken->id();
   }
 
@@ -186,20 +119,20 @@ TEST_P(ContestProcessTest, ServesBehindItsWholeChain) {
   EXPECT_EQ(updates->back().submission().verdict(),
             execution::v1::VERDICT_WRONG_ANSWER);
   EXPECT_EQ(updates->back().submission().team_name(), "Bob");
-  EXPECT_EQ(program_->Kill(SIGTERM), 0) << program_->Log();
-  EXPECT_THAT(program_->Log(), Not(HasSubstr(bob_.substr(10))));
+  EXPECT_EQ(program_->process.Kill(SIGTERM), 0) << program_->process.Log();
+  EXPECT_THAT(program_->process.Log(), Not(HasSubstr(bob_.substr(10))));
 }
 
 TEST_P(ContestProcessTest, WhatWasAcknowledgedIsJudgedAfterAKill) {
   std::vector<std::string> ids;
   for (int i = 0; i < 10; ++i) ids.push_back(Submit("hang"));
   environment_.backends.executions.WaitForHanging(10);
-  program_->Kill(SIGKILL);
+  program_->process.Kill(SIGKILL);
   environment_.backends.executions.Release();
   program_->Start();
   for (const std::string& id : ids) {
     const auto updates = Client().Judged(id, bob_);
-    ASSERT_THAT(updates, IsOk()) << program_->Log();
+    ASSERT_THAT(updates, IsOk()) << program_->process.Log();
     EXPECT_EQ(updates->back().submission().verdict(),
               execution::v1::VERDICT_ACCEPTED);
   }
@@ -210,7 +143,7 @@ TEST_P(ContestProcessTest, VerdictsAreReportedAfterAKill) {
   environment_.backends.problems.FailNext(1'000'000);
   const std::string id = Submit("accept");
   ASSERT_THAT(Client().Judged(id, bob_), IsOk());
-  program_->Kill(SIGKILL);
+  program_->process.Kill(SIGKILL);
   EXPECT_TRUE(environment_.backends.problems.reports().empty());
   environment_.backends.problems.FailNext(0);
   program_->Start();
@@ -225,11 +158,11 @@ TEST_P(ContestProcessTest, AnotherTakesOverWhatAKilledOneWasJudging) {
   std::vector<std::string> ids;
   for (int i = 0; i < 10; ++i) ids.push_back(Submit("hang"));
   environment_.backends.executions.WaitForHanging(10);
-  program_->Kill(SIGKILL);
+  program_->process.Kill(SIGKILL);
   environment_.backends.executions.Release();
-  ContestClient there(other->stub());
+  ContestClient there(*other->stub);
   for (const std::string& id : ids) {
-    EXPECT_THAT(there.Judged(id, bob_), IsOk()) << other->Log();
+    EXPECT_THAT(there.Judged(id, bob_), IsOk()) << other->process.Log();
   }
   ExpectAllJudged(ids.size());
 }
@@ -242,7 +175,7 @@ TEST_P(ContestProcessTest, NothingIsLostOrCountedTwiceHoweverOftenItIsKilled) {
   constexpr int kKills = 4;
   std::atomic<int> acknowledged = 0;
   std::vector<std::thread> clients;
-  const std::string address = "unix:" + (folder_ / "one");
+  const std::string address = program_->process.address();
   for (int client = 0; client < kClients; ++client) {
     clients.emplace_back([&, client] {
       const auto stub = v1::ContestService::NewStub(
@@ -270,7 +203,7 @@ TEST_P(ContestProcessTest, NothingIsLostOrCountedTwiceHoweverOftenItIsKilled) {
     while (acknowledged < kill * kClients * kEach / (kKills + 1)) {
       std::this_thread::yield();
     }
-    program_->Kill(SIGKILL);
+    program_->process.Kill(SIGKILL);
     program_->Start();
   }
   for (std::thread& client : clients) client.join();
