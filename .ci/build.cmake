@@ -47,6 +47,8 @@ function(grpccommon_precompile folder)
     endif()
   endforeach()
   get_property(folders DIRECTORY "${folder}" PROPERTY SUBDIRECTORIES)
+  # Examples read as an application's code does, whose `testing` is not gtest's.
+  list(REMOVE_ITEM folders "${PROJECT_SOURCE_DIR}/examples")
   foreach(subfolder IN LISTS folders)
     grpccommon_precompile("${subfolder}")
   endforeach()
