@@ -68,6 +68,8 @@ class ContestProcessTest : public common::DatabaseTest {
     set("CLIENTS__TOKEN_IN_PLAINTEXT", "true");
     set("APP_DATABASE", url());
     set("APP_JUDGE_LEASE", "1s");
+    // All of bob's at once, whose turn it always is here.
+    set("APP_MAX_JUDGING_PER_USER", "16");
     program->Start();
     return program;
   }
