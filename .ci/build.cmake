@@ -10,7 +10,7 @@ if(NOT CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize")
 endif()
 
 # They are run, and so built, in release.
-set(GRPCCOMMON_BENCHMARKS OFF)
+set(GRPCCOMMON_BENCHMARKS OFF CACHE BOOL "")
 
 # What nearly every test and service includes is parsed once. That each file
 # includes what it uses, a developer's build sees to.
