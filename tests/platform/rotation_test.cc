@@ -37,7 +37,9 @@ TEST(RotationTest, NoCallFailsWhileKeysRotate) {
   ASSERT_TRUE(platform.Start("registry"));
   ASSERT_TRUE(
       platform.Start("user", {{"GRPCCOMMON_APP_KEY_ROTATION_INTERVAL", "1m"},
-                              {"GRPCCOMMON_APP_KEY_PUBLISH_AHEAD", "1m"}}));
+                              {"GRPCCOMMON_APP_KEY_PUBLISH_AHEAD", "1m"},
+                              // Here one name stands for everybody.
+                              {"GRPCCOMMON_APP_LOGINS_PER_MINUTE", "10000"}}));
   ASSERT_TRUE(platform.Start("problem"));
   ASSERT_THAT(platform.Enter("ann"), IsOk());
   const std::string password = platform.passwords().at("ann");
