@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.h"
 #include "grpccommon/auth/authenticator.h"
 #include "grpccommon/registry/v1/registry_service.grpc.pb.h"
@@ -27,7 +26,7 @@
 #include "platform/execution/v1/execution_service.grpc.pb.h"
 #include "platform/problem/v1/problem_service.grpc.pb.h"
 #include "platform/user/v1/user_service.grpc.pb.h"
-#include "support/trusting.h"
+#include "support/believer.h"
 #include "taskservice/task_service.grpc.pb.h"
 
 namespace grpccommon::testing {
@@ -109,7 +108,7 @@ class PlatformContractTest : public ::testing::TestWithParam<PlatformService> {
     options.clock = &clock;
     options.log_sink = std::make_shared<RecordingLogSink>();
     options.auth.make_authenticator = [](Scheduler&, const Logger&) {
-      return std::make_unique<test::Trusting>();
+      return std::make_unique<test::Believer>();
     };
     auto server = *Server::Create(std::move(options));
     const std::shared_ptr<grpc::Service> stand_in = GetParam().add(*server);
@@ -121,10 +120,8 @@ class PlatformContractTest : public ::testing::TestWithParam<PlatformService> {
         cases,
         {.authenticate =
              [](const ContractCaller& caller, grpc::ClientContext& context) {
-               context.AddMetadata("x-caller",
-                                   caller.subject + " " +
-                                       absl::StrJoin(caller.roles, ",") + " " +
-                                       absl::StrJoin(caller.scopes, ","));
+               test::SayWho(caller.subject, caller.roles, caller.scopes,
+                            context);
              },
          .clock = &clock,
          .admitted = admitted.get()});

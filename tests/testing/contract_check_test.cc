@@ -9,12 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_join.h"
 #include "google/protobuf/descriptor.h"
 #include "grpccommon/auth/authenticator.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/testing/test_server.h"
-#include "support/trusting.h"
+#include "support/believer.h"
 #include "testing/contracts.grpc.pb.h"
 
 namespace grpccommon::testing {
@@ -92,7 +91,7 @@ class ContractCheckTest : public ::testing::Test {
     options.grpc_address = "127.0.0.1:0";
     options.clock = &clock_;
     options.auth.make_authenticator = [](Scheduler&, const Logger&) {
-      return std::make_unique<test::Trusting>();
+      return std::make_unique<test::Believer>();
     };
     if (change) change(options);
     server_ = *TestServer<ContractService>::Start(
@@ -127,10 +126,7 @@ class ContractCheckTest : public ::testing::Test {
   ContractCheckOptions options_ = {
       .authenticate =
           [](const ContractCaller& caller, grpc::ClientContext& context) {
-            context.AddMetadata("x-caller",
-                                caller.subject + " " +
-                                    absl::StrJoin(caller.roles, ",") + " " +
-                                    absl::StrJoin(caller.scopes, ","));
+            test::SayWho(caller.subject, caller.roles, caller.scopes, context);
           },
       .clock = &clock_,
       .admitted = admitted_.get()};
@@ -185,9 +181,10 @@ TEST_F(ContractCheckTest, FindsAServerThatLetsEverybodyIn) {
             absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
                 ServerCall& call) override {
               auto principal = std::make_shared<Principal>();
-              principal->subject = call.metadata("x-caller").empty()
-                                       ? "somebody"
-                                       : std::string(call.metadata("x-caller"));
+              principal->subject =
+                  call.metadata("authorization").empty()
+                      ? "somebody"
+                      : std::string(call.metadata("authorization"));
               principal->roles = {"author", "admin"};
               principal->scopes = {"things.write"};
               return principal;
