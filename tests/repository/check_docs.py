@@ -14,10 +14,11 @@
 Prints one line per finding and exits with 1 if there is any.
 """
 
-import pathlib
 import re
 import sys
 import textwrap
+
+import checks
 
 QUOTE = re.compile(
     r"<!-- from (?P<path>\S+) -->\s*\n```[^\n]*\n(?P<code>.*?)\n```", re.DOTALL)
@@ -106,14 +107,5 @@ def findings(root):
         yield f"README.md: {message}"
 
 
-def main():
-    root = pathlib.Path(
-        sys.argv[1] if len(sys.argv) > 1
-        else pathlib.Path(__file__).parents[2]).resolve()
-    found = list(findings(root))
-    print("\n".join(found) if found else "docs: nothing to say")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.report("docs", findings(checks.root())))

@@ -13,10 +13,11 @@
 Prints one line per finding and exits with 1 if there is any.
 """
 
-import pathlib
 import re
 import subprocess
 import sys
+
+import checks
 
 # From the ground up. `testing` may use everything, and nothing may use it.
 ROWS = [
@@ -162,14 +163,5 @@ def findings(root):
             yield f"{path.relative_to(root)}: {message}"
 
 
-def main():
-    root = pathlib.Path(
-        sys.argv[1] if len(sys.argv) > 1
-        else pathlib.Path(__file__).parents[2]).resolve()
-    found = list(findings(root))
-    print("\n".join(found) if found else "layers: nothing to say")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.report("layers", findings(checks.root())))

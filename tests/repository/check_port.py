@@ -14,9 +14,10 @@ Prints one line per finding and exits with 1 if there is any.
 """
 
 import json
-import pathlib
 import re
 import sys
+
+import checks
 
 MANIFESTS = ("vcpkg.json", "cmake/ports/grpccommon/vcpkg.json")
 PORTFILE = "cmake/ports/grpccommon/portfile.cmake"
@@ -157,14 +158,5 @@ def findings(root):
             yield f"{PORTFILE}: the project has no option {option}"
 
 
-def main():
-    root = pathlib.Path(
-        sys.argv[1] if len(sys.argv) > 1
-        else pathlib.Path(__file__).parents[2]).resolve()
-    found = list(findings(root))
-    print("\n".join(found) if found else "port: nothing to say")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.report("port", findings(checks.root())))

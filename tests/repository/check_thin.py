@@ -15,9 +15,10 @@ generated messages), domain (all other C++) and SQL; then a line per finding,
 and exits with 1 if there is any.
 """
 
-import pathlib
 import re
 import sys
+
+import checks
 
 # What each concern looks like when somebody does it by hand.
 FORBIDDEN = {
@@ -142,8 +143,7 @@ def findings(root):
 
 
 def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else
-                        pathlib.Path(__file__).parents[2]).resolve()
+    root = checks.root()
     table = measure(root)
     print("lines of code" + "".join(f"{kind:>9}" for kind in KINDS))
     for name, lines in table.items():
