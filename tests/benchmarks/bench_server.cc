@@ -114,7 +114,8 @@ class Service : public BenchService::CallbackService {
                                     "too many calls")
                      : ToGrpcStatus(Exhausted(
                            "RATE_LIMITED", "/bench.v1.BenchService/Refuse",
-                           "more than 0.001 calls a second, bursts of 1",
+                           "more than 0.001 calls a second, or 1 at once, for "
+                           "each principal",
                            std::chrono::seconds(1000)))) {}
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context,

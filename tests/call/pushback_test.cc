@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "grpccommon/status/details.h"
+#include "grpccommon/status/refusal.h"
 #include "grpccommon/testing/fake_call.h"
 
 namespace grpccommon {
@@ -33,6 +35,27 @@ TEST(PushbackTest, RoundsUpToMilliseconds) {
 TEST(PushbackTest, FitsWhatGrpcReads) {
   EXPECT_THAT(Sent(std::chrono::nanoseconds::max()),
               ElementsAre(Pair("grpc-retry-pushback-ms", "2147483647")));
+}
+
+TEST(PushbackTest, RefusesWithTheDelayInStatusAndTrailer) {
+  const Refusal refusal(Overloaded("FULL", "too many", 0ns));
+  testing::FakeCall call;
+  const absl::Status returned = RefuseFor(*call, refusal, 1500us);
+  EXPECT_EQ(returned, refusal.status());
+  const absl::Status sent = call.Sent(returned);
+  EXPECT_EQ(sent.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(sent), "FULL");
+  EXPECT_EQ(RetryDelayOf(sent), 1500us);
+  EXPECT_THAT(call.trailing_metadata(),
+              ElementsAre(Pair("grpc-retry-pushback-ms", "2")));
+}
+
+TEST(PushbackTest, AnotherStatusIsSentAsItIs) {
+  const Refusal refusal(Overloaded("FULL", "too many", 0ns));
+  testing::FakeCall call;
+  RefuseFor(*call, refusal, 1s).IgnoreError();
+  const absl::Status other = PermissionDenied("NOT_YOURS", "no");
+  EXPECT_EQ(call.Sent(other), other);
 }
 
 }  // namespace

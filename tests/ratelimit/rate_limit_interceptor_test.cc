@@ -52,7 +52,7 @@ class RateLimitInterceptorTest : public ::testing::Test {
       principal->subject = subject;
       call->set_principal(std::move(principal));
     }
-    return interceptor_->OnStart(*call);
+    return call.Sent(interceptor_->OnStart(*call));
   }
 
   testing::FakeClock clock_;
@@ -70,7 +70,7 @@ TEST_F(RateLimitInterceptorTest, SaysWhenToComeAgain) {
   auto principal = std::make_shared<Principal>();
   principal->subject = "ada";
   call->set_principal(std::move(principal));
-  const absl::Status status = interceptor_->OnStart(*call);
+  const absl::Status status = call.Sent(interceptor_->OnStart(*call));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(status), "RATE_LIMITED");
   EXPECT_EQ(RetryDelayOf(status), 333'333'333ns);
@@ -224,7 +224,7 @@ TEST_F(RateLimitInterceptorTest, LimitsByWhatARequestIsAbout) {
                    .peer = peer,
                    .request = &request,
                    .clock = &clock_});
-    return interceptor_->OnStart(*fake);
+    return fake.Sent(interceptor_->OnStart(*fake));
   };
   EXPECT_TRUE(call("ada", "ipv4:192.0.2.1:1").ok());
   EXPECT_TRUE(call("ada", "ipv4:192.0.2.2:1").ok());

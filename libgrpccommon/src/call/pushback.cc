@@ -5,8 +5,9 @@
 #include <cassert>
 #include <string>
 
+#include "call/server_call_driver.h"
 #include "grpccommon/call/metadata_keys.h"
-#include "grpccommon/call/server_call.h"
+#include "grpccommon/status/refusal.h"
 
 namespace grpccommon {
 
@@ -19,6 +20,13 @@ void AddRetryPushback(ServerCall& call, std::chrono::nanoseconds delay) {
                         : std::chrono::ceil<std::chrono::milliseconds>(delay);
   call.AddTrailingMetadata(metadata::kRetryPushback,
                            std::to_string(rounded.count()));
+}
+
+absl::Status RefuseFor(ServerCall& call, const Refusal& refusal,
+                       std::chrono::nanoseconds delay) {
+  AddRetryPushback(call, delay);
+  internal::ServerCallDriver::set_refusal(call, refusal, delay);
+  return refusal.status();
 }
 
 }  // namespace grpccommon

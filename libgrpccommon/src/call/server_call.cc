@@ -16,6 +16,8 @@
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/base/uuid.h"
 #include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/refusal.h"
 #include "grpcpp/server_context.h"
 
 namespace grpccommon {
@@ -254,6 +256,13 @@ namespace internal {
       call.deadline_ = bound;
     }
   }
+}
+
+grpc::Status ServerCallDriver::StatusOfRefusal(const ServerCall& call,
+                                               const absl::Status& status) {
+  return call.refusal_ != nullptr && call.refusal_->status() == status
+             ? call.refusal_->After(call.retry_delay_)
+             : ToGrpcStatus(status);
 }
 
 }  // namespace internal

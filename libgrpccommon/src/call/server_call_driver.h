@@ -52,6 +52,14 @@ class GRPCCOMMON_EXPORT ServerCallDriver {
                              const ServerInterceptor* interceptor) {
     call.refused_by_.store(interceptor, std::memory_order_release);
   }
+  static void set_refusal(ServerCall& call, const Refusal& refusal,
+                          Clock::Duration delay) {
+    call.refusal_ = &refusal;
+    call.retry_delay_ = delay;
+  }
+  /// What the client gets if an interceptor refuses the call with `status`.
+  static grpc::Status StatusOfRefusal(const ServerCall& call,
+                                      const absl::Status& status);
   static void set_exception(ServerCall& call, std::string_view text) {
     call.exception_ = text;
   }

@@ -15,11 +15,12 @@ namespace grpccommon {
 
 namespace {
 
-// What is refused while `what` is full, but for the delay.
-absl::Status Full(std::string_view what) {
-  return Overloaded("CONCURRENCY_LIMIT",
-                    absl::StrCat(ToAbsl(what), " has too many calls in flight"),
-                    std::chrono::nanoseconds(0));
+// What is refused while `what` is full.
+Refusal Full(std::string_view what) {
+  return Refusal(
+      Overloaded("CONCURRENCY_LIMIT",
+                 absl::StrCat(ToAbsl(what), " has too many calls in flight"),
+                 std::chrono::nanoseconds(0)));
 }
 
 }  // namespace
@@ -83,17 +84,16 @@ absl::StatusOr<Hooks> ConcurrencyInterceptor::Register(const Method& method) {
   }
   if (mine.own != nullptr && !mine.own->TryEnter()) {
     if (mine.server != nullptr) mine.server->Leave();
-    return Refuse(call, mine.full);
+    return Refuse(call, *mine.full);
   }
   return absl::OkStatus();
 }
 
 absl::Status ConcurrencyInterceptor::Refuse(ServerCall& call,
-                                            const absl::Status& full) const {
+                                            const Refusal& full) const {
   const std::chrono::nanoseconds delay(static_cast<std::int64_t>(
       static_cast<double>(options_.retry_delay.count()) * (0.5 + random_())));
-  AddRetryPushback(call, delay);
-  return WithRetryDelay(full, delay);
+  return RefuseFor(call, full, delay);
 }
 
 [[gnu::hot]] void ConcurrencyInterceptor::OnFinish(ServerCall& call,

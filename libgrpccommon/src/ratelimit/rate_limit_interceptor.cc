@@ -10,6 +10,7 @@
 #include "grpccommon/call/pushback.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/details.h"
+#include "grpccommon/status/refusal.h"
 #include "ratelimit/caller_key.h"
 
 namespace grpccommon {
@@ -25,8 +26,7 @@ struct RateLimitInterceptor::Budget {
   // As AdditionalRateLimit::key, owned by the options; null: by `key` above.
   const std::function<std::string(const google::protobuf::Message&)>*
       of_request = nullptr;
-  // All but the delay.
-  absl::Status refusal;
+  Refusal refusal;
 };
 
 absl::StatusOr<std::unique_ptr<RateLimitInterceptor>>
@@ -87,11 +87,11 @@ RateLimitInterceptor::MakeBudget(const RateLimitRule& rule,
       Budget{.rate = *rate,
              .key = rule.key,
              .scope = ++last_scope_,
-             .refusal = Exhausted(
+             .refusal = Refusal(Exhausted(
                  "RATE_LIMITED", what,
                  absl::StrCat("more than ", rule.rate, " calls a second, or ",
                               rule.burst, " at once, for ", ToAbsl(each)),
-                 std::chrono::nanoseconds(0))});
+                 std::chrono::nanoseconds(0)))});
   if (rule.key == RateLimitKey::kMethod) {
     budget->shared = std::make_unique<Gcra>(*rate, clock_);
   }
@@ -162,8 +162,7 @@ absl::StatusOr<Hooks> RateLimitInterceptor::Register(const Method& method) {
   // One call always fits into a burst, so there is a time at which it passes.
   const std::chrono::nanoseconds wait =
       decision.retry_after.value_or(decision.reset_after);
-  AddRetryPushback(call, wait);
-  return WithRetryDelay(budget.refusal, wait);
+  return RefuseFor(call, budget.refusal, wait);
 }
 
 }  // namespace grpccommon

@@ -144,7 +144,8 @@ void CallState::RefuseMalformed() {
 void CallState::Refuse(const ServerInterceptor* interceptor,
                        const absl::Status& status) {
   grpc::Status* none = nullptr;
-  auto refusal = std::make_unique<grpc::Status>(ToGrpcStatus(status));
+  auto refusal = std::make_unique<grpc::Status>(
+      ServerCallDriver::StatusOfRefusal(call_, status));
   if (refusal_.compare_exchange_strong(none, refusal.get(),
                                        std::memory_order_acq_rel)) {
     static_cast<void>(refusal.release());  // refusal_ has it now

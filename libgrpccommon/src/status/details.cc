@@ -17,7 +17,6 @@ namespace grpccommon {
 namespace {
 
 using internal::AppendBytesField;
-using internal::AppendVarintField;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
@@ -78,15 +77,8 @@ std::string ReasonOf(const absl::Status& status) {
 }
 
 absl::Status WithRetryDelay(absl::Status status, nanoseconds delay) {
-  delay = std::max(delay, nanoseconds::zero());
-  const seconds whole = std::chrono::duration_cast<seconds>(delay);
-  std::string duration;
-  AppendVarintField(1, static_cast<std::uint64_t>(whole.count()), duration);
-  AppendVarintField(2, static_cast<std::uint64_t>((delay - whole).count()),
-                    duration);
-  std::string info;
-  AppendBytesField(1, duration, info);
-  SetDetail<google::rpc::RetryInfo>(status, info);
+  SetDetail<google::rpc::RetryInfo>(status,
+                                    internal::SerializeRetryInfo(delay));
   return status;
 }
 

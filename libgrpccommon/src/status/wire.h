@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -44,6 +46,19 @@ inline void AppendBytesField(int number, std::string_view bytes,
                              std::string& out) {
   AppendBytesHeader(number, bytes.size(), out);
   out.append(bytes);
+}
+
+/// A google.rpc.RetryInfo; a negative delay is none.
+inline std::string SerializeRetryInfo(std::chrono::nanoseconds delay) {
+  delay = std::max(delay, std::chrono::nanoseconds::zero());
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(delay);
+  std::string duration;
+  AppendVarintField(1, static_cast<std::uint64_t>(whole.count()), duration);
+  AppendVarintField(2, static_cast<std::uint64_t>((delay - whole).count()),
+                    duration);
+  std::string info;
+  AppendBytesField(1, duration, info);
+  return info;
 }
 
 }  // namespace grpccommon::internal

@@ -2,6 +2,7 @@
 #include "grpccommon/testing/fake_call.h"
 
 #include "call/server_call_driver.h"
+#include "grpccommon/status/convert.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/test/server_context_test_spouse.h"
 
@@ -44,6 +45,11 @@ std::multimap<std::string, std::string> FakeCall::trailing_metadata() const {
 
 std::multimap<std::string, std::string> FakeCall::initial_metadata() const {
   return state_->spouse.GetInitialMetadata();
+}
+
+absl::Status FakeCall::Sent(const absl::Status& status) const {
+  return FromGrpcStatus(
+      internal::ServerCallDriver::StatusOfRefusal(state_->call, status));
 }
 
 void FakeCall::CountReceived(std::uint64_t bytes) {

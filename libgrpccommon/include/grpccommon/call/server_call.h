@@ -31,6 +31,8 @@ class ServerContextBase;
 
 namespace grpccommon {
 
+class Refusal;
+
 namespace internal {
 class ServerCallDriver;
 
@@ -183,6 +185,9 @@ class GRPCCOMMON_EXPORT ServerCall {
   // From gRPC's allocator, as gRPC hands it over.
   mutable std::atomic<char*> peer_{nullptr};
   std::string exception_;
+  // What RefuseFor was given.
+  const Refusal* refusal_ = nullptr;
+  Clock::Duration retry_delay_{0};
   std::atomic<std::uint64_t> messages_received_{0};
   std::atomic<std::uint64_t> messages_sent_{0};
   std::atomic<std::uint64_t> bytes_received_{0};

@@ -13,6 +13,7 @@
 #include "grpccommon/call/selector.h"
 #include "grpccommon/call/server_interceptor.h"
 #include "grpccommon/concurrency/concurrency_limiter.h"
+#include "grpccommon/status/refusal.h"
 
 namespace grpccommon {
 
@@ -71,20 +72,20 @@ class GRPCCOMMON_EXPORT ConcurrencyInterceptor : public ServerInterceptor {
   struct PerMethod {
     ConcurrencyLimiter* server = nullptr;
     std::unique_ptr<ConcurrencyLimiter> own;
-    // What is answered while `own` is full, but for the delay.
-    absl::Status full;
+    // What is answered while `own` is full.
+    std::optional<Refusal> full;
   };
 
   ConcurrencyInterceptor(ConcurrencyOptions options,
                          std::unique_ptr<ConcurrencyLimiter> server,
                          Random random);
 
-  absl::Status Refuse(ServerCall& call, const absl::Status& full) const;
+  absl::Status Refuse(ServerCall& call, const Refusal& full) const;
 
   const ConcurrencyOptions options_;
   const Random random_;
   const std::unique_ptr<ConcurrencyLimiter> server_;
-  const absl::Status server_full_;
+  const Refusal server_full_;
   std::vector<PerMethod> methods_;
 };
 

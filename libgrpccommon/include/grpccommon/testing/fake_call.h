@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "grpccommon/base/clock.h"
 #include "grpccommon/base/export.h"
 #include "grpccommon/call/method.h"
@@ -46,6 +47,8 @@ class GRPCCOMMON_EXPORT FakeCall {
   /// What the call would send.
   std::multimap<std::string, std::string> trailing_metadata() const;
   std::multimap<std::string, std::string> initial_metadata() const;
+  /// What the client would get if an interceptor returned `status`.
+  absl::Status Sent(const absl::Status& status) const;
 
   void CountReceived(std::uint64_t bytes);
   void CountSent(std::uint64_t bytes);
