@@ -2,12 +2,11 @@
 #include "auth/key_url.h"
 
 #include <algorithm>
-#include <cmath>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "auth/http_fetch.h"
+#include "auth/refresh_thread.h"
 #include "base/snapshot.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
@@ -17,11 +16,6 @@ namespace grpccommon {
 namespace internal {
 namespace {
 
-Clock::Duration Scale(Clock::Duration duration, double factor) {
-  return std::chrono::duration_cast<Clock::Duration>(duration * factor);
-}
-
-/// Waits, fetches, plans the next fetch; on one thread of its own.
 class FetchedKeySource : public KeySource {
  public:
   FetchedKeySource(FetchKeys fetch, std::string name, Scheduler& scheduler,
@@ -29,21 +23,14 @@ class FetchedKeySource : public KeySource {
                    const Clock& clock, Random random)
       : fetch_(std::move(fetch)),
         name_(std::move(name)),
-        scheduler_(scheduler),
         options_(options),
         logger_(logger),
-        clock_(clock),
-        random_(std::move(random)),
+        random_(random),
         keys_(std::make_shared<const JwkSet>()),
-        thread_([this] { Run(); }) {}
-
-  ~FetchedKeySource() override {
-    stop_.store(true);
-    Wake();
-    thread_.join();
-    // Nobody plans any more; Cancel waits for a task that is running.
-    scheduler_.Cancel(planned_);
-  }
+        refresh_([this](const std::atomic<bool>& stop) { return Fetch(stop); },
+                 {.min_backoff = options.min_backoff,
+                  .max_backoff = options.max_backoff},
+                 scheduler, clock, std::move(random)) {}
 
   std::shared_ptr<const JwkSet> Keys() const override { return keys_.Get(); }
 
@@ -52,18 +39,7 @@ class FetchedKeySource : public KeySource {
   }
 
   void ReportUnknownKey() override {
-    // Strangers cause this, so it costs them, not us: no lock until it is time.
-    const Clock::Duration now = clock_.Now().time_since_epoch();
-    if (now - attempted_at_.load(std::memory_order_relaxed) <
-        options_.unknown_key_floor) {
-      return;
-    }
-    {
-      const MutexLock lock(mutex_);
-      if (now - attempted_at_.load() < options_.unknown_key_floor) return;
-      wanted_ = true;
-    }
-    wake_.NotifyOne();
+    refresh_.RefreshUnlessWithin(options_.unknown_key_floor);
   }
 
   absl::Status status() const override {
@@ -72,37 +48,9 @@ class FetchedKeySource : public KeySource {
   }
 
  private:
-  void Wake() {
-    {
-      const MutexLock lock(mutex_);
-      wanted_ = true;
-    }
-    wake_.NotifyOne();
-  }
-
-  void Run() {
-    while (true) {
-      {
-        const MutexLock lock(mutex_);
-        while (!wanted_) wake_.Wait(mutex_);
-      }
-      if (stop_.load()) return;
-      {
-        // What was wanted before an attempt is served by it.
-        const MutexLock lock(mutex_);
-        attempted_at_.store(clock_.Now().time_since_epoch());
-        wanted_ = false;
-      }
-      scheduler_.Cancel(planned_);
-      const Clock::Duration delay = Attempt();
-      if (stop_.load()) return;
-      planned_ = scheduler_.RunAfter(delay, [this] { Wake(); });
-    }
-  }
-
-  // Returns how long to wait for the next one.
-  Clock::Duration Attempt() {
-    absl::StatusOr<FetchedKeys> fetched = fetch_(stop_);
+  // Returns after how long to fetch again.
+  absl::StatusOr<Clock::Duration> Fetch(const std::atomic<bool>& stop) {
+    absl::StatusOr<FetchedKeys> fetched = fetch_(stop);
     absl::Status status = fetched.status();
     if (status.ok()) status = Apply(fetched->body);
     {
@@ -110,21 +58,16 @@ class FetchedKeySource : public KeySource {
       status_ = status;
     }
     if (status.ok()) {
-      failures_ = 0;
       const Clock::Duration lifetime =
           std::clamp(fetched->lifetime.value_or(options_.default_lifetime),
                      options_.min_lifetime, options_.max_lifetime);
       return Scale(lifetime, 0.8 + 0.15 * random_());
     }
-    if (!stop_.load()) {
+    if (!stop.load()) {
       logger_.Error("keys not fetched: the old ones stay in force",
                     {{"url", name_}, {"error", ToStd(status.message())}});
     }
-    const Clock::Duration backoff = std::min(
-        Scale(options_.min_backoff, std::exp2(std::min(failures_, 30))),
-        options_.max_backoff);
-    ++failures_;
-    return Scale(backoff, 0.5 + 0.5 * random_());
+    return status;
   }
 
   absl::Status Apply(std::string& body) {
@@ -146,25 +89,16 @@ class FetchedKeySource : public KeySource {
 
   const FetchKeys fetch_;
   const std::string name_;
-  Scheduler& scheduler_;
   const KeyUrlOptions options_;
   const Logger logger_;
-  const Clock& clock_;
   const Random random_;
   Snapshot<JwkSet> keys_;
   std::atomic<std::uint64_t> generation_{0};
-  std::atomic<Clock::Duration> attempted_at_{Clock::Duration(0)};
-  std::atomic<bool> stop_{false};
   mutable Mutex mutex_;
-  CondVar wake_;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
   absl::Status status_ ABSL_GUARDED_BY(mutex_) =
       absl::UnavailableError("keys not fetched yet");
-  // The thread's own, and the destructor's after it.
-  Scheduler::TaskId planned_ = 0;
-  int failures_ = 0;
-  std::string body_;
-  std::thread thread_;
+  std::string body_;  // the refreshing thread's own
+  RefreshThread refresh_;
 };
 
 }  // namespace

@@ -2,8 +2,6 @@
 #include "grpccommon/auth/token_provider.h"
 
 #include <algorithm>
-#include <cmath>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -11,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "auth/fetched_token.h"
 #include "auth/http_fetch.h"
+#include "auth/refresh_thread.h"
 #include "auth/watched_file.h"
 #include "base/json_reader.h"
 #include "base/snapshot.h"
@@ -85,38 +84,27 @@ class TokenFile : public TokenProvider {
   internal::WatchedFile<std::string> file_;
 };
 
-Clock::Duration Scale(Clock::Duration duration, double factor) {
-  return std::chrono::duration_cast<Clock::Duration>(duration * factor);
-}
-
 struct Issued {
   std::string token;
   // Not to be used from then on.
   Clock::TimePoint until;
 };
 
-// Waits, fetches, plans the next fetch; on one thread of its own.
 class FetchedTokenProvider : public TokenProvider {
  public:
   FetchedTokenProvider(internal::FetchToken fetch, Scheduler& scheduler,
                        const ClientCredentialsOptions& options,
                        const Logger& logger, const Clock& clock, Random random)
       : fetch_(std::move(fetch)),
-        scheduler_(scheduler),
         options_(options),
         logger_(logger),
         clock_(clock),
-        random_(std::move(random)),
+        random_(random),
         issued_(nullptr),
-        thread_([this] { Run(); }) {}
-
-  ~FetchedTokenProvider() override {
-    stop_.store(true);
-    Wake();
-    thread_.join();
-    // Nobody plans any more; Cancel waits for a task that is running.
-    scheduler_.Cancel(planned_);
-  }
+        refresh_([this](const std::atomic<bool>& stop) { return Fetch(stop); },
+                 {.min_backoff = options.min_backoff,
+                  .max_backoff = options.max_backoff},
+                 scheduler, clock, std::move(random)) {}
 
   absl::StatusOr<std::shared_ptr<const std::string>> Token() const override {
     std::shared_ptr<const Issued> issued = issued_.Get();
@@ -137,38 +125,15 @@ class FetchedTokenProvider : public TokenProvider {
   }
 
  private:
-  void Wake() {
-    {
-      const MutexLock lock(mutex_);
-      wanted_ = true;
-    }
-    wake_.NotifyOne();
-  }
-
-  void Run() {
-    while (true) {
-      {
-        const MutexLock lock(mutex_);
-        while (!wanted_) wake_.Wait(mutex_);
-        wanted_ = false;
-      }
-      if (stop_.load()) return;
-      const Clock::Duration delay = Attempt();
-      if (stop_.load()) return;
-      planned_ = scheduler_.RunAfter(delay, [this] { Wake(); });
-    }
-  }
-
-  // Returns how long to wait for the next one.
-  Clock::Duration Attempt() {
+  // Returns after how long to fetch again.
+  absl::StatusOr<Clock::Duration> Fetch(const std::atomic<bool>& stop) {
     const Clock::TimePoint asked_at = clock_.Now();
-    absl::StatusOr<internal::FetchedToken> fetched = fetch_(stop_);
+    absl::StatusOr<internal::FetchedToken> fetched = fetch_(stop);
     const absl::Status status =
         fetched.ok() ? CheckToken(fetched->token) : fetched.status();
     const std::string why(status.message());
-    Clock::Duration delay;
+    Clock::Duration due{0};
     if (status.ok()) {
-      failures_ = 0;
       const Clock::Duration lifetime =
           fetched->lifetime.value_or(options_.default_lifetime);
       // Since it was asked for: it may have lain on the way for a while.
@@ -176,19 +141,11 @@ class FetchedTokenProvider : public TokenProvider {
           Issued{std::move(fetched->token),
                  asked_at + lifetime -
                      std::min(options_.expiry_margin, lifetime / 10)}));
-      delay = std::max(Scale(lifetime, 0.6 + 0.2 * random_()),
-                       options_.min_backoff);
-    } else {
-      if (!stop_.load()) {
-        logger_.Error(
-            "token not fetched: the old one is used while it is valid",
-            {{"url", options_.token_url}, {"error", why}});
-      }
-      const Clock::Duration backoff = std::min(
-          Scale(options_.min_backoff, std::exp2(std::min(failures_, 30))),
-          options_.max_backoff);
-      ++failures_;
-      delay = Scale(backoff, 0.5 + 0.5 * random_());
+      due = std::max(internal::Scale(lifetime, 0.6 + 0.2 * random_()),
+                     options_.min_backoff);
+    } else if (!stop.load()) {
+      logger_.Error("token not fetched: the old one is used while it is valid",
+                    {{"url", options_.token_url}, {"error", why}});
     }
     {
       const MutexLock lock(mutex_);
@@ -196,27 +153,21 @@ class FetchedTokenProvider : public TokenProvider {
       attempted_ = true;
     }
     attempt_ended_.NotifyAll();
-    return delay;
+    if (!status.ok()) return status;
+    return due;
   }
 
   const internal::FetchToken fetch_;
-  Scheduler& scheduler_;
   const ClientCredentialsOptions options_;
   const Logger logger_;
   const Clock& clock_;
   const Random random_;
   internal::Snapshot<Issued> issued_;
-  std::atomic<bool> stop_{false};
   mutable Mutex mutex_;
-  CondVar wake_;
   CondVar attempt_ended_;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
   bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
   std::string why_ ABSL_GUARDED_BY(mutex_) = "not fetched yet";
-  // The thread's own, and the destructor's after it.
-  Scheduler::TaskId planned_ = 0;
-  int failures_ = 0;
-  std::thread thread_;
+  internal::RefreshThread refresh_;
 };
 
 // application/x-www-form-urlencoded

@@ -14,6 +14,7 @@
 #include "grpccommon/base/utf8.h"
 #include "re2/re2.h"
 #include "testing/pattern_sampler.h"
+#include "validate/wrapper_type.h"
 
 namespace grpccommon::testing::internal {
 namespace {
@@ -22,22 +23,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 
-bool IsWrapper(const Descriptor& type) {
-  switch (type.well_known_type()) {
-    case Descriptor::WELLKNOWNTYPE_DOUBLEVALUE:
-    case Descriptor::WELLKNOWNTYPE_FLOATVALUE:
-    case Descriptor::WELLKNOWNTYPE_INT64VALUE:
-    case Descriptor::WELLKNOWNTYPE_UINT64VALUE:
-    case Descriptor::WELLKNOWNTYPE_INT32VALUE:
-    case Descriptor::WELLKNOWNTYPE_UINT32VALUE:
-    case Descriptor::WELLKNOWNTYPE_STRINGVALUE:
-    case Descriptor::WELLKNOWNTYPE_BYTESVALUE:
-    case Descriptor::WELLKNOWNTYPE_BOOLVALUE:
-      return true;
-    default:
-      return false;
-  }
-}
 // ---- Texts ----
 
 std::size_t CharactersIn(std::string_view text) {
@@ -501,7 +486,7 @@ Field::Field(const FieldDescriptor& f)
   value = &f;
   if (f.is_map()) value = f.message_type()->map_value();
   if (value->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-    if (IsWrapper(*value->message_type())) {
+    if (grpccommon::internal::IsWrapper(*value->message_type())) {
       wrapper = true;
       value = value->message_type()->FindFieldByNumber(1);
     } else if (!contract->has_duration()) {

@@ -30,6 +30,7 @@
 #include "re2/re2.h"
 #include "re2/stringpiece.h"
 #include "validate/formats.h"
+#include "validate/wrapper_type.h"
 
 namespace grpccommon {
 namespace {
@@ -299,23 +300,6 @@ Verdict CheckDuration(const DurationRule& rule, const DurationParts& value) {
 }
 
 // ---- Compilation. ----
-
-bool IsWrapper(const Descriptor& type) {
-  switch (type.well_known_type()) {
-    case Descriptor::WELLKNOWNTYPE_DOUBLEVALUE:
-    case Descriptor::WELLKNOWNTYPE_FLOATVALUE:
-    case Descriptor::WELLKNOWNTYPE_INT64VALUE:
-    case Descriptor::WELLKNOWNTYPE_UINT64VALUE:
-    case Descriptor::WELLKNOWNTYPE_INT32VALUE:
-    case Descriptor::WELLKNOWNTYPE_UINT32VALUE:
-    case Descriptor::WELLKNOWNTYPE_STRINGVALUE:
-    case Descriptor::WELLKNOWNTYPE_BYTESVALUE:
-    case Descriptor::WELLKNOWNTYPE_BOOLVALUE:
-      return true;
-    default:
-      return false;
-  }
-}
 
 // The smallest and largest integers on the right side of a bound; none if there
 // is no such number.
@@ -587,7 +571,7 @@ class Compiler {
         value->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE
             ? value->message_type()
             : nullptr;
-    if (message != nullptr && IsWrapper(*message)) {
+    if (message != nullptr && internal::IsWrapper(*message)) {
       value = rules.wrapped = message->FindFieldByNumber(1);
     }
 
