@@ -16,6 +16,9 @@ namespace {
 constexpr std::size_t kWakeBytes = 256 << 10;
 // A buffer that a burst has made larger is given back.
 constexpr std::size_t kKeepBytes = 1 << 20;
+// And so is one of threads that have gone, or are silent: after so many times
+// that the writer found nothing in it.
+constexpr int kKeepEmpty = 100;
 constexpr std::chrono::minutes kReportInterval{1};
 
 // A thread without signals: they are the application's, and SIGPIPE would end
@@ -158,14 +161,21 @@ bool BatchingSink::Drain() {
     std::int64_t reserved;
     {
       const MutexLock lock(shard.mutex);
-      if (shard.lines.empty()) continue;
-      shard.lines.swap(shard.batch);
+      if (shard.lines.empty()) {
+        if (shard.found_empty < kKeepEmpty &&
+            ++shard.found_empty == kKeepEmpty) {
+          std::string().swap(shard.lines);
+        }
+        continue;
+      }
+      shard.found_empty = 0;
+      shard.lines.swap(batch_);
       reserved = std::exchange(shard.reserved, 0);
     }
     wrote = true;
-    WriteBatch(shard.batch);
-    shard.batch.clear();
-    if (shard.batch.capacity() > kKeepBytes) shard.batch.shrink_to_fit();
+    WriteBatch(batch_);
+    batch_.clear();
+    if (batch_.capacity() > kKeepBytes) batch_.shrink_to_fit();
     // Only now, for lines that are on their way take memory as well.
     free_bytes_.fetch_add(reserved, std::memory_order_relaxed);
   }

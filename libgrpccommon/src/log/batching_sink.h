@@ -44,8 +44,8 @@ class BatchingSink : public LogSink {
     std::string lines ABSL_GUARDED_BY(mutex);
     // How much of the queue's bytes this shard may fill.
     std::int64_t reserved ABSL_GUARDED_BY(mutex) = 0;
-    // What `lines` is swapped with; the writer's.
-    std::string batch;
+    // How often in a row the writer found nothing here; the writer's.
+    int found_empty = 0;
   };
   static constexpr std::size_t kShards = 16;
 
@@ -83,6 +83,7 @@ class BatchingSink : public LogSink {
   std::uint64_t flushes_done_ ABSL_GUARDED_BY(mutex_) = 0;
 
   // The writer's.
+  std::string batch_;  // what a shard's lines are swapped with
   std::uint64_t reported_ = 0;
   std::optional<Clock::TimePoint> reported_at_;
   std::thread writer_;

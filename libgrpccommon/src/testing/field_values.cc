@@ -19,7 +19,6 @@
 namespace grpccommon::testing::internal {
 namespace {
 
-using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 
