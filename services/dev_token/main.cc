@@ -68,6 +68,10 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
       return absl::InvalidArgumentError(std::string(name) + " needs a value");
     }
     const std::string_view value = argv[i + 1];
+    if (value.empty()) {
+      return absl::InvalidArgumentError(std::string(name) +
+                                        " must not be empty");
+    }
     if (name == "--subject") {
       arguments.claims.subject = value;
     } else if (name == "--role") {
@@ -86,6 +90,9 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
     } else {
       return absl::InvalidArgumentError("unknown: " + std::string(name));
     }
+  }
+  if (arguments.claims.subject.empty() && argc > 2) {
+    return absl::InvalidArgumentError("--subject is missing");
   }
   return arguments;
 }
