@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a server refuse three calls in ten and hold back one in five, to see
+// Makes a server refuse one call in seven and hold back one in five, to see
 // what its callers do. For tests and staging: it is part of
 // grpccommon::testing.
 
@@ -32,7 +32,7 @@ int main() {
       grpccommon::CreateMemoryRegistry(*scheduler);
   const auto faults = std::make_shared<grpccommon::testing::FaultInterceptor>(
       grpccommon::testing::Fault{
-          .delay_share = 0.2, .delay = 20ms, .abort_share = 0.3},
+          .delay_share = 0.2, .delay = 20ms, .abort_share = 0.15},
       *scheduler);
 
   GreeterService service;
