@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # grpccommon_generate(<target>
-#   PROTOS …                 # paths below BASE
+#   PROTOS …                 # paths below BASE, or absolute ones
 #   [BASE <folder>]          # import root; default: the current source folder
 #   [IMPORTS <folder> …]     # further import roots
 #   [LIBRARIES <target> …]   # libraries with the generated code of imports
@@ -43,7 +43,10 @@ function(grpccommon_generate target)
   set(generated "")
   set(uses_library FALSE)
   foreach(proto IN LISTS arg_PROTOS)
-    if(NOT EXISTS "${base}/${proto}")
+    if(IS_ABSOLUTE "${proto}")
+      file(RELATIVE_PATH proto "${base}" "${proto}")
+    endif()
+    if(proto MATCHES "^\\.\\./" OR NOT EXISTS "${base}/${proto}")
       message(FATAL_ERROR
         "grpccommon_generate(${target}): no ${proto} below ${base}")
     endif()
@@ -67,10 +70,13 @@ function(grpccommon_generate target)
       VERBATIM)
     list(APPEND generated ${outputs})
 
-    file(STRINGS "${base}/${proto}" imports
-      REGEX "^[ \t]*import[ \t]+(public[ \t]+)?\"(grpccommon|google/api|google/rpc)/")
-    foreach(import IN LISTS imports)
-      string(REGEX REPLACE ".*\"([^\"]+)\".*" "\\1" import "${import}")
+    # Texts of protos are in either kind of quotes.
+    file(STRINGS "${base}/${proto}" lines REGEX
+      "^([^/]*;)?[ \t]*import[ \t]*(public|weak)?[ \t]*[\"'](grpccommon|google/api|google/rpc)/")
+    foreach(import IN LISTS lines)
+      string(REGEX REPLACE
+        ".*import[ \t]*(public|weak)?[ \t]*[\"']([^\"']+).*" "\\2"
+        import "${import}")
       if(NOT import IN_LIST arg_PROTOS)
         set(uses_library TRUE)
       endif()
@@ -87,7 +93,7 @@ function(grpccommon_generate target)
   target_include_directories(${target} SYSTEM PUBLIC "$<BUILD_INTERFACE:${out}>")
   target_link_libraries(${target} PUBLIC ${arg_LIBRARIES} protobuf::libprotobuf)
   # This project's own protos and unit tests name what they link.
-  if(uses_library AND NOT arg_LIBRARIES MATCHES "grpccommon")
+  if(uses_library AND NOT "grpccommon_option_protos" IN_LIST arg_LIBRARIES)
     target_link_libraries(${target} PUBLIC grpccommon::grpccommon)
   endif()
   if(NOT arg_MESSAGES_ONLY)
