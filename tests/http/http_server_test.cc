@@ -402,6 +402,7 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{Post("content-length: 4\r\ncontent-length: 4", "abcd"), 400},
         Attack{Post("content-length: 4\r\ncontent-length: 5", "abcd"), 400},
         Attack{Post("content-length: 4, 5", "abcd"), 400},
+        Attack{Post("content-length: 4, 4", "abcd"), 400},
         Attack{Post("content-length: -1", ""), 400},
         Attack{Post("content-length: +4", "abcd"), 400},
         Attack{Post("content-length: 0x4", "abcd"), 400},

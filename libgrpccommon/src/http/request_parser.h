@@ -62,7 +62,10 @@ class RequestParser : public beast::http::basic_parser<true> {
                          {value.data(), value.size()});
     switch (field) {
       case FieldName::content_length:
-        if (++lengths_ > 1) violation_ = "more than one content-length";
+        // A list is what a proxy makes of two; Beast takes one that agrees.
+        if (++lengths_ > 1 || value.find(',') != Text::npos) {
+          violation_ = "more than one content-length";
+        }
         break;
       case FieldName::transfer_encoding:
         ++codings_;
