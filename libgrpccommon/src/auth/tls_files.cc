@@ -2,6 +2,7 @@
 #include "auth/tls_files.h"
 
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <deque>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,13 +34,39 @@ struct Pems {
   std::string ca;
 };
 
-absl::StatusOr<X509Ptr> ParseCertificate(const std::string& pem,
-                                         const std::string& path) {
+// A file that somebody is still writing may end anywhere, also after a whole
+// certificate. Each block has four such marks.
+bool EndsWithinBlock(std::string_view pem) {
+  constexpr std::string_view kMark = "-----";
+  int marks = 0;
+  for (std::size_t at = pem.find(kMark); at != std::string_view::npos;
+       at = pem.find(kMark, at + kMark.size())) {
+    ++marks;
+  }
+  return marks % 4 != 0;
+}
+
+// The first certificate. All are read: gRPC refuses every connection over a
+// broken one at the end, and takes a broken authority for none.
+absl::StatusOr<X509Ptr> ParseCertificates(const std::string& pem,
+                                          const std::string& path) {
   const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  if (certificate != nullptr) return certificate;
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, " holds no certificate in PEM form"));
+  X509Ptr first(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  if (first == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " holds no certificate in PEM form"));
+  }
+  X509Ptr next;
+  do {
+    ERR_clear_error();
+    next.reset(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  } while (next != nullptr);
+  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE ||
+      EndsWithinBlock(pem)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " holds a broken certificate after the first one"));
+  }
+  return first;
 }
 
 // Asked for a passphrase, OpenSSL would read the terminal.
@@ -46,7 +74,7 @@ int NoPassphrase(char*, int, int, void*) { return 0; }
 
 absl::Status CheckIdentity(const Pems& pems, const TlsFilePaths& paths) {
   absl::StatusOr<X509Ptr> certificate =
-      ParseCertificate(pems.certificate, paths.certificate);
+      ParseCertificates(pems.certificate, paths.certificate);
   if (!certificate.ok()) return certificate.status();
   const BioPtr bio(BIO_new_mem_buf(pems.private_key.data(),
                                    static_cast<int>(pems.private_key.size())));
@@ -83,7 +111,7 @@ absl::StatusOr<Pems> ReadChecked(const TlsFilePaths& paths) {
     status = CheckIdentity(pems, paths);
   }
   if (status.ok() && !paths.ca.empty()) {
-    status = ParseCertificate(pems.ca, paths.ca).status();
+    status = ParseCertificates(pems.ca, paths.ca).status();
   }
   if (!status.ok()) return status;
   return pems;
