@@ -19,6 +19,8 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
+#include "grpccommon/base/scheduler.h"
+#include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpccommon/testing/status_matchers.h"
@@ -93,6 +95,51 @@ TEST_F(ServerTest, NamesTheOptionThatIsOutOfRange) {
   refused({.keepalive = {.time = 1ms}}, "keepalive.time");
   refused({.connection = {.max_age = 1ms}}, "connection.max_age");
   refused({.grace_period = -1s}, "grace_period");
+  refused({.max_health_watches = 0}, "max_health_watches: ");
+  refused({.tracing = TracingOptions{.sample_ratio = 2}},
+          "tracing: sample_ratio");
+  refused({.access_log = AccessLogOptions{.ok = {.share = 2}}},
+          "access_log: ok.share");
+  EXPECT_THAT(Create({.auth = {.jwks_file = "/no/keys"}}),
+              MessageIs(HasSubstr("auth.jwks_file: cannot read /no/keys")));
+  EXPECT_THAT(Create({.auth = {.policy_file = "/no/rules"}}),
+              MessageIs(HasSubstr("auth.policy_file: cannot read /no/rules")));
+  EXPECT_THAT(Create({.auth = {.api_key_file = "/no/keys"}}),
+              MessageIs(HasSubstr("auth.api_key_file: cannot read /no/keys")));
+}
+
+TEST_F(ServerTest, OptionsThatNeedOthersAreRefusedAlone) {
+  const auto refused = [this](ServerOptions options, const std::string& text) {
+    EXPECT_THAT(Create(std::move(options)),
+                AllOf(StatusIs(kInvalid), MessageIs(HasSubstr(text))));
+  };
+  refused({.tls = TlsOptions()}, "tls.certificate_file");
+  refused({.auth = {.issuer = "users"}}, "auth.issuer is about tokens");
+  refused({.auth = {.audiences = {"users"}}}, "auth.audiences is about tokens");
+  refused({.auth = {.any_audience = true}}, "auth.any_audience is about");
+  refused({.auth = {.roles = {"user"}}}, "auth.roles is about tokens");
+  refused({.auth = {.client_certificates = true}}, "tls.client_ca_file");
+}
+
+TEST_F(ServerTest, NobodyIsServedByAServerThatCannotBeAnnounced) {
+  const auto refused = [this](AnnounceOptions announce,
+                              const std::string& address,
+                              const std::string& text) {
+    auto server = *Create({.grpc_address = address, .announce = announce});
+    EXPECT_THAT(server->Start(), MessageIs(HasSubstr(text)));
+    EXPECT_EQ(server->phase(), ServerPhase::kCreated) << text;
+    EXPECT_EQ(server->grpc_port(), 0) << text;
+  };
+  refused({.uri = "garbage"}, "127.0.0.1:0", "announce.uri: ");
+  refused({.uri = "registry://127.0.0.1:1", .token_file = "/no/token"},
+          "127.0.0.1:0", "announce.token_file: ");
+  const auto scheduler = CreateScheduler();
+  const std::shared_ptr<Registry> registry = CreateMemoryRegistry(*scheduler);
+  refused({.registry = registry}, "0.0.0.0:0", "announce.address must say");
+  refused({.registry = registry, .weight = 0}, "127.0.0.1:0",
+          "announce: weight");
+  refused({.registry = registry, .services = {"two words"}}, "127.0.0.1:0",
+          "announce: ");
 }
 
 TEST_F(ServerTest, APortInUseIsNamedWithItsReason) {
@@ -124,6 +171,21 @@ TEST_F(ServerTest, AServiceIsServedOnce) {
   EXPECT_THAT(server->Start(),
               AllOf(StatusIs(absl::StatusCode::kAlreadyExists),
                     MessageIs(HasSubstr("/echo.v1.EchoService/Unary"))));
+}
+
+TEST_F(ServerTest, AnAddressThatGrpcWouldReadOtherwiseIsRefused) {
+  for (const std::string address :
+       {"127.0.0.1", "localhost", "[::1]", "::1:0", ":0",
+        "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1: 0",
+        "127.0.0.1:http", "http://127.0.0.1:0", "unix:", "/run/x.sock"}) {
+    EXPECT_THAT(Create({.grpc_address = address}),
+                AllOf(StatusIs(absl::StatusCode::kInvalidArgument),
+                      MessageIs(HasSubstr("grpc_address must be"))))
+        << address;
+    EXPECT_THAT(Create({.plaintext_address = address}),
+                MessageIs(HasSubstr("plaintext_address must be")))
+        << address;
+  }
 }
 
 TEST_F(ServerTest, ListensOnAUnixSocket) {
@@ -195,6 +257,36 @@ TEST_F(TlsTest, AFileThatCannotBeUsedIsNamed) {
   tls = Files(certificate);
   tls.client_ca_file = folder_.path();
   refused(tls, "is not a file");
+}
+
+TEST_F(TlsTest, AFileThatIsHalfWrittenIsNotUsed) {
+  const Certificate certificate = authority_.Issue();
+  const std::string& whole = authority_.certificate_pem();
+  // Of the second certificate: a piece of its first line, of its content and
+  // of its last line, and one that is whole but no certificate.
+  for (const std::string& rest :
+       {whole.substr(0, 8), whole.substr(0, 200),
+        whole.substr(0, whole.size() - 8),
+        std::string("-----BEGIN CERTIFICATE-----\nAAAA\n"
+                    "-----END CERTIFICATE-----\n")}) {
+    const auto refused = [this](const TlsOptions& tls,
+                                const std::string& text) {
+      EXPECT_THAT(Create({.grpc_address = "127.0.0.1:0", .tls = tls}),
+                  MessageIs(HasSubstr(text)));
+    };
+    TlsOptions tls = Files(certificate);
+    folder_.Write("cert.pem", certificate.certificate_pem + rest);
+    refused(tls, "cert.pem holds a broken certificate after the first one");
+    tls = Files(certificate);
+    tls.client_ca_file = folder_.Write("ca.pem", whole + rest);
+    refused(tls, "ca.pem holds a broken certificate after the first one");
+  }
+  TlsOptions chain = Files(certificate);
+  folder_.Write("cert.pem", certificate.certificate_pem + "\n" + whole + "\n");
+  auto server = Create({.grpc_address = "127.0.0.1:0", .tls = chain});
+  ASSERT_THAT(server, IsOk());
+  ASSERT_THAT((*server)->Start(), IsOk());
+  EXPECT_THAT(Echo(Connect((*server)->grpc_port())), IsOk());
 }
 
 TEST_F(TlsTest, AClientWithoutTheCertificateThatIsRequiredIsTurnedAway) {

@@ -165,6 +165,24 @@ TEST(ConfigTest, NamesWhatIsWrongInAListOfObjects) {
               StatusIs(kInvalid));
 }
 
+TEST(ConfigTest, SaysHowTheServerIsAnnounced) {
+  const auto options =
+      ApplyJson({}, R"({"announce": {"uri": "registry://r:1", "zone": "a",
+          "version": "7", "services": ["x"], "lease": {"ttl": "30s"}}})");
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->announce.uri, "registry://r:1");
+  EXPECT_EQ(options->announce.zone, "a");
+  EXPECT_EQ(options->announce.version, "7");
+  EXPECT_EQ(options->announce.lease.ttl, 30s);
+}
+
+TEST(ConfigTest, AVariableIsWrittenInCapitals) {
+  // It would be one option with GRPCCOMMON_NAME, and either might win.
+  EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_name", "x"}}),
+              AllOf(StatusIs(kInvalid),
+                    MessageIs(HasSubstr("unknown option GRPCCOMMON_name"))));
+}
+
 TEST(ConfigTest, AVariableForAnObjectAndOneInItAreRefused) {
   EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_TLS", "x"},
                                     {"GRPCCOMMON_TLS__CERTIFICATE_FILE", "c"}}),

@@ -9,8 +9,20 @@
 #include "grpccommon/auth/token_provider.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/registry/registry_uri.h"
+#include "server/within.h"
 
 namespace grpccommon::internal {
+namespace {
+
+Instance InstanceAt(std::string address, const AnnounceOptions& options) {
+  return {.address = std::move(address),
+          .weight = options.weight,
+          .zone = options.zone,
+          .version = options.version,
+          .metadata = options.metadata};
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> AnnouncedAddress(const std::string& announced,
                                              const std::string& grpc_address,
@@ -47,7 +59,7 @@ absl::StatusOr<std::shared_ptr<Registry>> RegistryToAnnounceIn(
   if (!options.token_file.empty()) {
     absl::StatusOr<std::shared_ptr<TokenProvider>> token =
         CreateTokenFile(options.token_file, scheduler, {}, logger);
-    if (!token.ok()) return token.status();
+    if (!token.ok()) return Within("announce.token_file", token.status());
     registry.remote.authorization = [provider = *std::move(token)] {
       const auto current = provider->Token();
       return current.ok() ? absl::StrCat("Bearer ", **current) : std::string();
@@ -56,8 +68,20 @@ absl::StatusOr<std::shared_ptr<Registry>> RegistryToAnnounceIn(
   }
   absl::StatusOr<std::unique_ptr<Registry>> made =
       CreateRegistry(options.uri, scheduler, registry, logger);
-  if (!made.ok()) return made.status();
+  if (!made.ok()) return Within("announce.uri", made.status());
   return std::shared_ptr<Registry>(*std::move(made));
+}
+
+absl::Status CheckAnnouncement(const AnnounceOptions& options,
+                               const std::string& grpc_address) {
+  const absl::StatusOr<std::string> address =
+      AnnouncedAddress(options.address, grpc_address, /*port=*/1);
+  if (!address.ok()) return address.status();
+  absl::Status valid = CheckInstance(InstanceAt(*address, options));
+  for (const std::string& service : options.services) {
+    valid.Update(CheckServiceName(service));
+  }
+  return Within("announce", valid);
 }
 
 // One name in the registry. Health changes come on any thread, also while this
@@ -123,11 +147,7 @@ absl::StatusOr<std::unique_ptr<Announcement>> Announcement::Create(
     std::string address, std::vector<std::string> services,
     HealthRegistry& health, const Logger& logger) {
   if (!options.services.empty()) services = options.services;
-  const Instance instance = {.address = std::move(address),
-                             .weight = options.weight,
-                             .zone = options.zone,
-                             .version = options.version,
-                             .metadata = options.metadata};
+  const Instance instance = InstanceAt(std::move(address), options);
   auto announcement = std::make_unique<Announcement>();
   announcement->registry_ = std::move(registry);
   for (std::string& name : services) {

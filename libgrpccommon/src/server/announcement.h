@@ -29,6 +29,11 @@ absl::StatusOr<std::string> AnnouncedAddress(const std::string& announced,
 absl::StatusOr<std::shared_ptr<Registry>> RegistryToAnnounceIn(
     const AnnounceOptions& options, Scheduler& scheduler, const Logger& logger);
 
+/// What is wrong with `options` of a server at `grpc_address`, as far as that
+/// can be said before it serves. Errors: kInvalidArgument.
+absl::Status CheckAnnouncement(const AnnounceOptions& options,
+                               const std::string& grpc_address);
+
 /// Keeps a server's services in its registry, with their health, until it is
 /// destroyed.
 class Announcement {

@@ -16,15 +16,17 @@
 #include "grpccommon/tracing/span_exporter.h"
 #include "grpccommon/tracing/tracing_interceptor.h"
 #include "grpccommon/validate/validate_interceptor.h"
+#include "server/within.h"
 
 namespace grpccommon::internal {
 namespace {
 
-// Adds what `made` holds, or hands on why there is nothing.
+// Adds what `made` of the options' `part` holds, or says why there is nothing.
 template <typename Interceptor>
-absl::Status Use(absl::StatusOr<std::unique_ptr<Interceptor>> made,
+absl::Status Use(std::string_view part,
+                 absl::StatusOr<std::unique_ptr<Interceptor>> made,
                  CallPath& path) {
-  if (!made.ok()) return made.status();
+  if (!made.ok()) return Within(part, made.status());
   path.Use(*std::move(made), Selector());
   return absl::OkStatus();
 }
@@ -56,7 +58,11 @@ absl::StatusOr<TrustedIssuer> MakeIssuer(const Options& options,
             : CreateKeyUrl(options.jwks_url, scheduler,
                            {.allow_http = options.allow_http_jwks}, logger,
                            clock);
-    if (!keys.ok()) return keys.status();
+    if (!keys.ok()) {
+      return Within(absl::StrCat(name, options.jwks_url.empty() ? ".jwks_file"
+                                                                : ".jwks_url"),
+                    keys.status());
+    }
     issuer.keys = *std::move(keys);
   }
   issuer.verifier.issuer = options.issuer;
@@ -108,6 +114,22 @@ class SharedExporter : public SpanExporter {
   const std::shared_ptr<SpanExporter> exporter_;
 };
 
+// Whoever says which tokens to take and forgets the keys would have a server
+// that takes everybody.
+absl::Status CheckTokenOptions(const AuthOptions& options) {
+  const bool has_keys = !options.jwks_file.empty() ||
+                        !options.jwks_url.empty() || options.make_authenticator;
+  const char* const orphan = !options.issuer.empty()      ? "issuer"
+                             : !options.audiences.empty() ? "audiences"
+                             : options.any_audience       ? "any_audience"
+                             : !options.roles.empty()     ? "roles"
+                                                          : nullptr;
+  if (has_keys || orphan == nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("auth.", orphan, " is about tokens, and no keys are set: ",
+                   "auth.jwks_file or auth.jwks_url"));
+}
+
 // Every kind of credential that the options name; empty if they name none.
 absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> MakeAuthenticators(
     const AuthOptions& options, Scheduler& scheduler, const Logger& logger,
@@ -130,8 +152,11 @@ absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> MakeAuthenticators(
       add(MakeTokenAuthenticator(options, scheduler, logger, clock));
     }
     if (!options.api_key_file.empty()) {
-      add(CreateApiKeyFileAuthenticator(options.api_key_file, scheduler, {},
-                                        logger));
+      absl::StatusOr<std::unique_ptr<Authenticator>> keys =
+          CreateApiKeyFileAuthenticator(options.api_key_file, scheduler, {},
+                                        logger);
+      if (!keys.ok()) return Within("auth.api_key_file", keys.status());
+      add(std::move(keys));
     }
     if (options.client_certificates) add(CreateMtlsAuthenticator());
   }
@@ -152,7 +177,8 @@ absl::Status Concerns::Install(const ServerOptions& options,
   status.Update(InstallAuth(options.auth, logger, clock, path));
   if (options.validation) path.Use(std::make_shared<ValidateInterceptor>(), {});
   if (options.deadline.has_value()) {
-    status.Update(Use(DeadlineInterceptor::Create(*options.deadline), path));
+    status.Update(
+        Use("deadline", DeadlineInterceptor::Create(*options.deadline), path));
   }
   if (!status.ok()) return status;
   return ExposeOwnMetrics(logger);
@@ -172,13 +198,14 @@ absl::Status Concerns::InstallObservers(const ServerOptions& options,
     status.Update(InstallTracing(options, logger, clock, path));
   }
   if (options.metrics.has_value()) {
-    status.Update(
-        Use(MetricsInterceptor::Create(*metrics_, *options.metrics), path));
+    status.Update(Use("metrics",
+                      MetricsInterceptor::Create(*metrics_, *options.metrics),
+                      path));
   }
   if (options.access_log.has_value()) {
     absl::StatusOr<std::unique_ptr<AccessLog>> log =
         AccessLog::Create(*options.access_log, logger);
-    if (!log.ok()) return log.status();
+    if (!log.ok()) return Within("access_log", log.status());
     access_log_ = *std::move(log);
     path.Use(access_log_, {});
   }
@@ -204,7 +231,7 @@ absl::Status Concerns::InstallTracing(const ServerOptions& options,
                      {.sample_ratio = tracing.sample_ratio,
                       .follow_caller = tracing.follow_caller},
                      clock);
-  if (!tracer.ok()) return tracer.status();
+  if (!tracer.ok()) return Within("tracing", tracer.status());
   tracer_ = *std::move(tracer);
   path.Use(std::make_shared<TracingInterceptor>(
                *tracer_, TracingInterceptorOptions{.message_events =
@@ -218,14 +245,16 @@ absl::Status Concerns::InstallProtection(const ServerOptions& options,
   if (options.concurrency.has_value()) {
     absl::StatusOr<std::unique_ptr<ConcurrencyInterceptor>> concurrency =
         ConcurrencyInterceptor::Create(*options.concurrency);
-    if (!concurrency.ok()) return concurrency.status();
+    if (!concurrency.ok()) {
+      return Within("concurrency", concurrency.status());
+    }
     concurrency_ = *std::move(concurrency);
     path.Use(concurrency_, {});
   }
   if (options.rate_limit.has_value()) {
     absl::StatusOr<std::unique_ptr<RateLimitInterceptor>> rate_limit =
         RateLimitInterceptor::Create(*options.rate_limit, clock);
-    if (!rate_limit.ok()) return rate_limit.status();
+    if (!rate_limit.ok()) return Within("rate_limit", rate_limit.status());
     rate_limit_ = *std::move(rate_limit);
     path.Use(rate_limit_, {});
   }
@@ -235,6 +264,9 @@ absl::Status Concerns::InstallProtection(const ServerOptions& options,
 absl::Status Concerns::InstallAuth(const AuthOptions& options,
                                    const Logger& logger, const Clock& clock,
                                    CallPath& path) {
+  if (absl::Status valid = CheckTokenOptions(options); !valid.ok()) {
+    return valid;
+  }
   absl::StatusOr<std::vector<std::unique_ptr<Authenticator>>> kinds =
       MakeAuthenticators(options, *scheduler_, logger, clock);
   if (!kinds.ok()) return kinds.status();
@@ -259,7 +291,8 @@ absl::Status Concerns::InstallAuth(const AuthOptions& options,
             std::move(authenticator), AuthenticateOptions{.audit = logger}),
         {});
   }
-  return Use(AuthorizeInterceptor::Create(std::move(authorize), *scheduler_),
+  return Use("auth.policy_file",
+             AuthorizeInterceptor::Create(std::move(authorize), *scheduler_),
              path);
 }
 

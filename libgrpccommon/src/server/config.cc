@@ -362,6 +362,11 @@ absl::StatusOr<ServerOptions> ApplyEnvironment(
         name == kConfigVariable || name.starts_with("GRPCCOMMON_APP_")) {
       continue;
     }
+    // Two variables that differ by case would be one option.
+    if (absl::AsciiStrToUpper(name) != name) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "unknown option ", name, ": names are written in capitals"));
+    }
     json* place = &object;
     const std::string path = absl::AsciiStrToLower(name.substr(kPrefix.size()));
     const std::vector<std::string> steps = absl::StrSplit(path, "__");

@@ -128,6 +128,11 @@ void VisitOptions(AuthOptions& auth, Visitor& visit) {
 }
 
 template <typename Visitor>
+void VisitOptions(RegistrationOptions& lease, Visitor& visit) {
+  visit("ttl", lease.ttl);
+}
+
+template <typename Visitor>
 void VisitOptions(AnnounceOptions& announce, Visitor& visit) {
   visit("uri", announce.uri);
   visit("token_file", announce.token_file);
@@ -136,6 +141,8 @@ void VisitOptions(AnnounceOptions& announce, Visitor& visit) {
   visit("services", announce.services);
   visit("weight", announce.weight);
   visit("zone", announce.zone);
+  visit("version", announce.version);
+  visit.Nested("lease", announce.lease);
 }
 
 template <typename Visitor>

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -42,6 +43,7 @@
 #include "server/reflection_service.h"
 #include "server/signals.h"
 #include "server/tls.h"
+#include "server/within.h"
 
 namespace grpccommon {
 namespace {
@@ -59,15 +61,50 @@ absl::Status CheckName(const std::string& name) {
       "name must be 1 to 63 letters, digits and -_., got \"", name, "\""));
 }
 
+// gRPC would listen on 443 where the port is missing, and take 99999 modulo
+// 2^16.
+bool IsListenAddress(std::string_view address) {
+  for (const std::string_view scheme : {"unix:", "unix-abstract:"}) {
+    if (address.starts_with(scheme)) return address.size() > scheme.size();
+  }
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view host = address.substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (!bracketed && host.find(':') != std::string_view::npos) return false;
+  const std::string_view digits = address.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  return error == std::errc() && end == digits.data() + digits.size();
+}
+
+absl::Status CheckListenAddress(std::string_view option,
+                                std::string_view address) {
+  if (address.empty() || IsListenAddress(address)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      ToAbsl(option),
+      " must be \"host:port\", \"[::1]:port\" or \"unix:/path\", got \"",
+      ToAbsl(address), "\""));
+}
+
 absl::Status CheckOptions(const ServerOptions& options) {
   using std::chrono::hours;
   using std::chrono::minutes;
   using std::chrono::seconds;
   constexpr double kMostBytes = 2147483647;
   absl::Status valid = CheckName(options.name);
+  valid.Update(CheckListenAddress("grpc_address", options.grpc_address));
+  valid.Update(
+      CheckListenAddress("plaintext_address", options.plaintext_address));
   const auto bytes = [&valid](std::string_view option, std::size_t value) {
     valid.Update(CheckRange(option, static_cast<double>(value), 1, kMostBytes));
   };
+  if (options.auth.client_certificates &&
+      (!options.tls.has_value() || options.tls->client_ca_file.empty())) {
+    valid.Update(absl::InvalidArgumentError(
+        "auth.client_certificates needs tls.client_ca_file"));
+  }
   bytes("max_receive_message_bytes", options.max_receive_message_bytes);
   bytes("max_send_message_bytes", options.max_send_message_bytes);
   valid.Update(CheckRange("max_metadata_bytes",
@@ -272,7 +309,7 @@ struct Server::Impl {
   bool WaitOrHurry(nanoseconds delay);
 
   absl::Status CheckCredentials() const;
-  absl::Status Announce();
+  absl::Status Announce(std::shared_ptr<Registry> registry);
 
   const ServerOptions options;
   const Logger logger;
@@ -314,7 +351,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   std::shared_ptr<LogSink> sink = options.log_sink;
   if (sink == nullptr) {
     absl::StatusOr<std::shared_ptr<LogSink>> made = CreateLogSink(options.log);
-    if (!made.ok()) return made.status();
+    if (!made.ok()) return internal::Within("log", made.status());
     sink = *std::move(made);
   }
   const Clock& clock =
@@ -329,7 +366,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   }
   absl::StatusOr<std::unique_ptr<HealthRegistry>> health =
       HealthRegistry::Create({.max_watches = impl->options.max_health_watches});
-  if (!health.ok()) return health.status();
+  if (!health.ok()) {
+    return internal::Within("max_health_watches", health.status());
+  }
   impl->health = *std::move(health);
   impl->health_service = std::make_unique<HealthService>(*impl->health);
   if (absl::Status status = impl->concerns.Install(impl->options, impl->logger,
@@ -499,7 +538,7 @@ absl::Status Server::Impl::ListenHttp() {
   absl::StatusOr<std::unique_ptr<HttpServer>> made =
       HttpServer::Create({.address = options.http_address, .logger = logger},
                          std::move(http_routes));
-  if (!made.ok()) return made.status();
+  if (!made.ok()) return internal::Within("http_address", made.status());
   http_server = *std::move(made);
   return absl::OkStatus();
 }
@@ -522,6 +561,15 @@ absl::Status Server::Impl::Serve() {
   if (options.capture_grpc_log) InstallGrpcLog(logger);
   if (absl::Status status = CheckCredentials(); !status.ok()) return status;
   if (absl::Status status = call_path.Compile(); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<Registry>> registry =
+      internal::RegistryToAnnounceIn(options.announce, concerns.scheduler(),
+                                     logger);
+  if (!registry.ok()) return registry.status();
+  if (*registry != nullptr) {
+    absl::Status status =
+        internal::CheckAnnouncement(options.announce, options.grpc_address);
+    if (!status.ok()) return status;
+  }
   if (absl::Status status = BeginChecks(); !status.ok()) return status;
   if (absl::Status status = ListenHttp(); !status.ok()) return status;
   if (absl::Status status = Listen(); !status.ok()) return status;
@@ -531,21 +579,17 @@ absl::Status Server::Impl::Serve() {
   health->SetServing("", ServingStatus::kServing);
   EnterPhase(ServerPhase::kServing);
   if (http_server != nullptr) http_server->Start();
-  return Announce();
+  return *registry != nullptr ? Announce(*std::move(registry))
+                              : absl::OkStatus();
 }
 
-absl::Status Server::Impl::Announce() {
-  absl::StatusOr<std::shared_ptr<Registry>> registry =
-      internal::RegistryToAnnounceIn(options.announce, concerns.scheduler(),
-                                     logger);
-  if (!registry.ok()) return registry.status();
-  if (*registry == nullptr) return absl::OkStatus();
+absl::Status Server::Impl::Announce(std::shared_ptr<Registry> registry) {
   absl::StatusOr<std::string> address = internal::AnnouncedAddress(
       options.announce.address, options.grpc_address, grpc_port);
   if (!address.ok()) return address.status();
   absl::StatusOr<std::unique_ptr<internal::Announcement>> made =
       internal::Announcement::Create(
-          *std::move(registry), options.announce, *std::move(address),
+          std::move(registry), options.announce, *std::move(address),
           call_path.service_names(), *health, logger);
   if (!made.ok()) return made.status();
   announcement = *std::move(made);

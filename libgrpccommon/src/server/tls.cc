@@ -10,6 +10,11 @@ namespace grpccommon::internal {
 
 absl::StatusOr<std::unique_ptr<ServerTls>> ServerTls::Create(
     const TlsOptions& options, Scheduler& scheduler, const Logger& logger) {
+  // Without them gRPC ends the process.
+  if (options.certificate_file.empty() || options.private_key_file.empty()) {
+    return absl::InvalidArgumentError(
+        "tls needs tls.certificate_file and tls.private_key_file");
+  }
   absl::StatusOr<std::unique_ptr<TlsFiles>> files =
       TlsFiles::Create({.certificate = options.certificate_file,
                         .private_key = options.private_key_file,
