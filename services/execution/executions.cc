@@ -66,6 +66,7 @@ std::shared_ptr<const TestSuite> SuiteOf(v1::TestSet& set) {
   }
   suite->limits = ToRunLimits(set.limits());
   suite->checker = ToChecker(set.checker());
+  suite->max_time = kMaxTestSetTime;
   suite->check_output = !suite->tests.empty();
   suite->show_output = true;
   return suite;

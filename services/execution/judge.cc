@@ -10,6 +10,7 @@ namespace platform::execution {
 namespace {
 
 using grpccommon::MutexLock;
+using namespace std::chrono_literals;
 
 void SetDuration(std::chrono::nanoseconds value,
                  google::protobuf::Duration& duration) {
@@ -87,10 +88,16 @@ void Judge::StartRun() {
     number = ++runs_;
     run_ = 0;
   }
+  SandboxRequest request = RunRequest(
+      *request_.language, program_->workspace,
+      test_ < suite.tests.size() ? suite.tests[test_].input : "", suite.limits);
+  if (suite.max_time.has_value()) {
+    // Time that is used up ends the run as soon as it begins.
+    request.limits.wall_time = std::clamp<std::chrono::nanoseconds>(
+        *suite.max_time - taken_, 1ms, request.limits.wall_time);
+  }
   const auto run = tools_.sandbox.Start(
-      RunRequest(*request_.language, program_->workspace,
-                 test_ < suite.tests.size() ? suite.tests[test_].input : "",
-                 suite.limits),
+      std::move(request),
       [self = shared_from_this()](const SandboxResult& result) {
         self->OnResult(result);
       });
@@ -110,6 +117,7 @@ void Judge::StartRun() {
 
 void Judge::OnResult(const SandboxResult& result) {
   NoteRun(result, "run", tools_.metrics, tools_.logger);
+  taken_ += result.wall_time;
   if (cancelled()) return End(std::nullopt);
   if (result.outcome == SandboxOutcome::kSandboxFailure &&
       std::exchange(run_again_, false)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -101,6 +102,7 @@ class Judge : public std::enable_shared_from_this<Judge> {
   std::size_t test_ = 0;
   bool run_again_ = false;
   std::size_t shown_bytes_ = 0;
+  std::chrono::nanoseconds taken_{0};  // by the wall clock
   v1::Verdict verdict_ = v1::VERDICT_ACCEPTED;
 
   mutable grpccommon::Mutex mutex_;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct TestSuite {
   std::vector<Test> tests;
   RunLimits limits;
   Checker checker;
+  /// For all tests together, by the wall clock.
+  std::optional<std::chrono::nanoseconds> max_time;
   /// False: the program only has to end well; nothing is expected of it.
   bool check_output = true;
   /// Whether callers may see what the program wrote.
@@ -33,6 +37,11 @@ struct TestSuite {
   /// Roughly what it takes of memory.
   std::size_t ByteSize() const;
 };
+
+/// What all tests of a request's set may take by the wall clock: anybody may
+/// send one, and has a core meanwhile. What a problem's tests may take, the
+/// problem service bounds.
+inline constexpr std::chrono::minutes kMaxTestSetTime{2};
 
 /// What unset limits are is said in problem_service.proto.
 RunLimits ToRunLimits(const problem::v1::Limits& limits);

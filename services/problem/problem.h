@@ -114,9 +114,24 @@ bool MaySeeHidden(const Caller& caller, const Problem& problem);
 /// one that is not theirs.
 absl::Status CheckMayChange(const Caller& caller, const Problem& problem);
 
+/// What all test cases of a problem may take of processor time together, each
+/// as much as its limit: what execution.v1 promises to judge in one stream.
+inline constexpr std::chrono::minutes kMaxTestTime{10};
+/// What `count` test cases may take.
+std::chrono::nanoseconds TestTime(const Limits& limits, std::int64_t count);
+
 /// What a contract cannot say of a field alone. Errors: kInvalidArgument,
 /// naming the fields as parts of `problem`.
 absl::Status CheckNew(const Problem& problem);
 absl::Status CheckContent(const Content& content);
+
+/// Whether a problem that had the limits `before` may have those that it has
+/// now, with its test cases. Whose tests took too long already (they are older
+/// than the bound) may keep their limits, or lower them.
+/// Errors: kInvalidArgument, naming the field as part of `problem`.
+absl::Status CheckLimits(const Problem& problem, const Limits& before);
+/// Whether `count` test cases may be added.
+/// Errors: kFailedPrecondition, reason TESTS_TAKE_TOO_LONG.
+absl::Status CheckAdded(const Problem& problem, std::int64_t count);
 
 }  // namespace platform::problem

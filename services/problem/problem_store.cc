@@ -308,6 +308,7 @@ absl::StatusOr<Problem> ProblemStore::Update(
     const Content before = problem.content;
     absl::Status valid = change(problem.content);
     if (valid.ok()) valid = CheckContent(problem.content);
+    if (valid.ok()) valid = CheckLimits(problem, before.limits);
     if (!valid.ok()) return valid;
     if (problem.content == before) return problem;
     ++problem.version;
@@ -390,6 +391,8 @@ absl::StatusOr<ProblemStore::Added> ProblemStore::AddTestCases(
               " bytes together; those of this one have ", stored->test_bytes)),
           "TEST_CASES_TOO_LARGE", kErrorDomain);
     }
+    const absl::Status in_time = CheckAdded(stored->problem, count);
+    if (!in_time.ok()) return in_time;
     Added added;
     std::int64_t position = stored->problem.test_count;
     for (const TestCase& test : test_cases) {

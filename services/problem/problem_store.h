@@ -97,7 +97,8 @@ class ProblemStore {
                                  Content content);
   /// Applies `change`, whose error is the result, to the content; if it stays
   /// the same, so does the version. Errors: kAborted, reason VERSION_CONFLICT,
-  /// if `version` is not the current one; kInvalidArgument (CheckContent).
+  /// if `version` is not the current one; kInvalidArgument (CheckContent,
+  /// CheckLimits).
   absl::StatusOr<Problem> Update(
       const Caller& caller, std::string_view id, std::int64_t version,
       const std::function<absl::Status(Content&)>& change);
@@ -108,7 +109,7 @@ class ProblemStore {
     Problem problem;
   };
   /// At the end, all or none. Errors: kFailedPrecondition, reason
-  /// TOO_MANY_TEST_CASES or TEST_CASES_TOO_LARGE.
+  /// TOO_MANY_TEST_CASES, TEST_CASES_TOO_LARGE or TESTS_TAKE_TOO_LONG.
   absl::StatusOr<Added> AddTestCases(const Caller& caller, std::string_view id,
                                      const std::vector<TestCase>& test_cases);
   /// Those after it move up. Errors: kNotFound also for the test case.

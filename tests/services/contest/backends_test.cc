@@ -126,6 +126,23 @@ TEST_F(BackendsTest, CalledOffItEndsWhatRuns) {
               StatusIs(absl::StatusCode::kCancelled));
 }
 
+// A program that keeps just within the limits of a problem's tests takes up to
+// 37 minutes of the wall clock, and may have waited for its turn.
+TEST_F(BackendsTest, WaitsForTheSlowestProgramThatIsWithinItsLimits) {
+  std::promise<absl::StatusOr<Judgement>> judged;
+  const auto begun = std::chrono::system_clock::now();
+  backends_->RunTests(
+      {.problem_id = environment_.problem_a, .language = "c", .source = "hang"},
+      [](const JudgeProgress&) {},
+      [&](absl::StatusOr<Judgement> judgement) {
+        judged.set_value(std::move(judgement));
+      });
+  environment_.backends.executions.WaitForHanging(1);
+  EXPECT_GT(environment_.backends.executions.deadline() - begun, 45min);
+  environment_.backends.executions.Release();
+  EXPECT_THAT(judged.get_future().get(), IsOk());
+}
+
 // As of a problem that was deleted, or a database that was restored.
 TEST_F(BackendsTest, RunningTestsItLooksForTheVersionThereIsNow) {
   const auto run = [&] {

@@ -144,6 +144,11 @@ class FakeExecutionService final
     const grpccommon::MutexLock lock(mutex_);
     return requests_;
   }
+  /// When the latest one has to be over.
+  std::chrono::system_clock::time_point deadline() const {
+    const grpccommon::MutexLock lock(mutex_);
+    return deadline_;
+  }
   /// Blocks until so many programs hang.
   void WaitForHanging(std::size_t programs) {
     const grpccommon::MutexLock lock(mutex_);
@@ -175,6 +180,7 @@ class FakeExecutionService final
       const grpccommon::MutexLock lock(mutex_);
       attempt = ++executions_[request->source()];
       requests_.push_back(*request);
+      deadline_ = context->deadline();
     }
     const std::vector<std::string> words =
         absl::StrSplit(request->source().substr(0, request->source().find('#')),
@@ -277,6 +283,7 @@ class FakeExecutionService final
   grpccommon::CondVar hangs_;
   std::map<std::string, int> executions_ ABSL_GUARDED_BY(mutex_);
   std::vector<execution::v1::ExecuteRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::system_clock::time_point deadline_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Writer>> hanging_ ABSL_GUARDED_BY(mutex_);
   bool released_ ABSL_GUARDED_BY(mutex_) = false;
   bool languages_fail_ ABSL_GUARDED_BY(mutex_) = false;

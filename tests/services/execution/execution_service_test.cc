@@ -20,6 +20,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/status_matchers.h"
 #include "grpccommon/testing/test_server.h"
+#include "grpccommon/v1/options.pb.h"
 #include "gtest/gtest.h"
 #include "services/execution/fake_sandbox.h"
 #include "support/believer.h"
@@ -208,6 +209,30 @@ TEST_F(ExecutionServiceTest, AnswersADetachedOneAtOnce) {
   ASSERT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_EQ(cancelled->state(), v1::EXECUTION_STATE_CANCELLED);
   EXPECT_EQ(Get(kId)->state(), v1::EXECUTION_STATE_CANCELLED);
+}
+
+// However a problem's author spreads what its tests may take, a program that
+// does nothing wrong but to take it gets its verdict.
+TEST_F(ExecutionServiceTest, AStreamLastsAsLongAsTestsMayTake) {
+  // What the problem service lets a problem's tests be.
+  constexpr int kMostTests = 200;
+  constexpr std::chrono::minutes kMostTime{10};
+  const auto longest =
+      BuildRequest(languages_.all()[0], "", nullptr).limits.wall_time +
+      kMostTests * RunRequest(languages_.all()[0], nullptr, "",
+                              {.cpu_time = kMostTime / kMostTests,
+                               .memory_bytes = 1,
+                               .output_bytes = 1})
+                       .limits.wall_time;
+  const auto& contract =
+      google::protobuf::DescriptorPool::generated_pool()
+          ->FindMethodByName(
+              "platform.execution.v1.ExecutionService.ExecuteStream")
+          ->options()
+          .GetExtension(grpccommon::v1::method);
+  EXPECT_GT(std::chrono::seconds(contract.timeout().seconds()),
+            longest + std::chrono::minutes(20))
+      << "and some time in the queue";
 }
 
 TEST_F(ExecutionServiceTest, StreamsEachStep) {

@@ -247,6 +247,34 @@ TEST_F(ExecutionsTest, UsageIsTheMostThatATestTook) {
   EXPECT_EQ(usage.memory_bytes(), 20);
 }
 
+TEST_F(ExecutionsTest, ATestSetHasTwoMinutesAndAProblemsTestsHaveTheirLimits) {
+  std::vector<std::chrono::nanoseconds> limits;
+  testing::FakeSandbox sandbox([&limits](const SandboxRequest& request) {
+    SandboxResult result = *testing::Interpret(request);
+    if (request.keep.empty()) {
+      limits.push_back(request.limits.wall_time);
+      result.wall_time = 119s;
+    }
+    return std::optional(result);
+  });
+  ProgramCache programs(sandbox, {}, *metrics_, {});
+  const auto executions = *Executions::Create(
+      {languages_, *queue_, *tests_, {sandbox, programs, *metrics_, {}}}, {},
+      *registry_, clock_);
+  v1::ExecuteRequest request = Request("echo");
+  *request.mutable_test_set()->add_test_cases() =
+      request.test_set().test_cases(0);
+  (void)executions->Submit(kAda, request, std::make_shared<Listener>());
+  sandbox.Pump();
+  EXPECT_THAT(limits, ElementsAre(8s, 1s));
+  limits.clear();
+  request = ProblemRequest("echo");
+  request.set_execution_id(Id(1));
+  (void)executions->Submit(kAdmin, request, std::make_shared<Listener>());
+  sandbox.Pump();
+  EXPECT_THAT(limits, ElementsAre(8s, 8s));
+}
+
 TEST_F(ExecutionsTest, RefusesWhatItCannotRun) {
   v1::ExecuteRequest request = Request("echo");
   request.set_language("cobol");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/execution/judge.h"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using namespace std::chrono_literals;
 
 // Notes what it hears.
 class Recorder final : public JudgeObserver {
@@ -102,6 +104,23 @@ TEST_F(JudgeTest, StopsAtTheFirstTestThatFails) {
   EXPECT_THAT(recorder_->steps,
               ElementsAre("compiling", "running 1", "running 2", "end"));
   EXPECT_EQ(recorder_->verdict, v1::VERDICT_WRONG_ANSWER);
+}
+
+TEST_F(JudgeTest, AllTestsOfASetShareTheirTime) {
+  std::vector<std::chrono::nanoseconds> limits;
+  respond_ = [&limits](const SandboxRequest& request) {
+    auto result = testing::Interpret(request);
+    if (request.keep.empty()) {
+      limits.push_back(request.limits.wall_time);
+      result->wall_time = 3s;
+    }
+    return result;
+  };
+  const auto judge = Make("echo", 5);
+  suite_->max_time = 9500ms;
+  judge->Start();
+  sandbox_.Pump();
+  EXPECT_THAT(limits, ElementsAre(8s, 6500ms, 3500ms, 500ms, 1ms));
 }
 
 TEST_F(JudgeTest, GoesOnIfToldTo) {

@@ -592,6 +592,45 @@ TEST_P(ProblemStoreTest, BoundsTheNumberAndTheSizeOfTestCases) {
   EXPECT_THAT(AddTests(problem, {{.input = std::string(98, 'x')}}), IsOk());
 }
 
+// Ten minutes: 30 tests of 20 s, and 200 of the default.
+TEST_P(ProblemStoreTest, BoundsTheTimeThatTestCasesMayTakeTogether) {
+  const Problem slow = Publish("slow", {.limits = {.cpu_time = 20s}});
+  ASSERT_THAT(AddTests(slow, std::vector<TestCase>(29)), IsOk());
+  const auto too_long = AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                              HasReason("TESTS_TAKE_TOO_LONG"));
+  EXPECT_THAT(AddTests(slow, std::vector<TestCase>(2)), too_long);
+  EXPECT_EQ(Get(slow).test_count, 29);
+  EXPECT_EQ(Get(slow).tests_version, 2);
+  ASSERT_THAT(AddTests(slow, std::vector<TestCase>(1)), IsOk());
+  EXPECT_THAT(AddTests(slow, std::vector<TestCase>(1)), too_long);
+
+  const Problem many = Publish("many");
+  ASSERT_THAT(AddTests(many, std::vector<TestCase>(200)), IsOk());
+  const auto set_time = [&](std::chrono::nanoseconds time) {
+    return Update(Get(many),
+                  [&](Content& content) { content.limits.cpu_time = time; });
+  };
+  EXPECT_THAT(set_time(3s), IsOk());
+  const auto refused = set_time(3s + 1ns);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(refused.status().message()),
+              ::testing::HasSubstr("problem.limits.cpu_time"));
+  EXPECT_EQ(Get(many).content.limits.cpu_time, 3s);
+  EXPECT_THAT(set_time(0s), IsOk());
+}
+
+// Of a problem that is older than the bound.
+TEST(ProblemLimitsTest, MayStayTooLongOrBecomeShorterButNotLonger) {
+  const Limits before{.cpu_time = 10s};
+  const auto check = [&](std::chrono::nanoseconds time) {
+    return CheckLimits(
+        {.content = {.limits = {.cpu_time = time}}, .test_count = 100}, before);
+  };
+  EXPECT_THAT(check(10s), IsOk());
+  EXPECT_THAT(check(9s), IsOk());
+  EXPECT_THAT(check(10s + 1ns), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_P(ProblemStoreTest, ReadsTestCasesInPagesOfABoundedSize) {
   const Problem problem = Publish("p");
   std::vector<TestCase> tests;
