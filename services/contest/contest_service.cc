@@ -7,13 +7,13 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/stream/writer.h"
 #include "services/common/caller.h"
+#include "services/common/id.h"
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/contest/convert.h"
@@ -21,6 +21,7 @@
 namespace platform::contest {
 namespace {
 
+using common::CanonicalId;
 using common::Place;
 using common::ReadAndAnswer;
 using common::TokenKind;
@@ -47,9 +48,6 @@ Caller CallerOf(const grpc::CallbackServerContext& context) {
           .admin = principal.HasRole("admin"),
           .service = principal.HasRole("service")};
 }
-
-// The same in either case, as RFC 9562 has it.
-std::string Id(const std::string& id) { return absl::AsciiStrToLower(id); }
 
 absl::Status NotYours() {
   return grpccommon::PermissionDenied(
@@ -179,10 +177,11 @@ grpc::ServerUnaryReactor* ContestService::GetContest(
   return ReadAndAnswer(
       parts_.store, *context,
       [request, caller](ContestStore& store) -> absl::StatusOr<Answer> {
-        absl::StatusOr<Contest> contest = store.Get(Id(request->contest_id()));
+        absl::StatusOr<Contest> contest =
+            store.Get(CanonicalId(request->contest_id()));
         if (!contest.ok()) return contest.status();
         const auto registered =
-            store.IsRegistered(Id(request->contest_id()), caller.id);
+            store.IsRegistered(CanonicalId(request->contest_id()), caller.id);
         if (!registered.ok()) return registered.status();
         return Answer{*std::move(contest), *registered};
       },
@@ -245,7 +244,7 @@ grpc::ServerUnaryReactor* ContestService::ListContests(
 absl::StatusOr<Contest> ContestService::Update(
     ContestStore& store, const v1::UpdateContestRequest& request,
     const Caller& caller, const std::vector<ContestProblem>& problems) const {
-  const std::string id = Id(request.contest().id());
+  const std::string id = CanonicalId(request.contest().id());
   const absl::StatusOr<Contest> before = store.Get(id);
   if (!before.ok()) return before.status();
   if (!Manages(caller, *before)) return NotYours();
@@ -324,13 +323,13 @@ grpc::ServerUnaryReactor* ContestService::RegisterForContest(
       parts_.store, *context,
       [request, caller](ContestStore& store) {
         return store.Register(
-            Id(request->contest_id()), caller.id,
+            CanonicalId(request->contest_id()), caller.id,
             request->team_name().empty() ? caller.name : request->team_name());
       },
       [this, request, response](const Registration& registration) {
         response->set_team_name(registration.team_name);
         SetTime(registration.registered_at, *response->mutable_registered_at());
-        parts_.live.Changed(Id(request->contest_id()));
+        parts_.live.Changed(CanonicalId(request->contest_id()));
       });
 }
 
@@ -339,7 +338,7 @@ grpc::ServerUnaryReactor* ContestService::SubmitSolution(
     const v1::SubmitSolutionRequest* request,
     v1::SubmitSolutionResponse* response) {
   const auto submission = std::make_shared<const NewSubmission>(
-      NewSubmission{.contest_id = Id(request->contest_id()),
+      NewSubmission{.contest_id = CanonicalId(request->contest_id()),
                     .user_id = CallerOf(*context).id,
                     .label = request->problem_label(),
                     .language = request->language(),
@@ -381,7 +380,8 @@ grpc::ServerUnaryReactor* ContestService::GetSubmission(
   return ReadAndAnswer(
       parts_.store, *context,
       [request, caller = CallerOf(*context)](ContestStore& store) {
-        return FindSubmission(store, Id(request->submission_id()), caller);
+        return FindSubmission(store, CanonicalId(request->submission_id()),
+                              caller);
       },
       [response](const Seen& seen) {
         *response->mutable_submission() = ToProto(seen.submission, true);
@@ -398,7 +398,7 @@ grpc::ServerUnaryReactor* ContestService::ListSubmissions(
   };
   const Caller caller = CallerOf(*context);
   const ContestStore::SubmissionFilter filter{
-      .contest_id = Id(request->contest_id()),
+      .contest_id = CanonicalId(request->contest_id()),
       .user_id = request->all() ? "" : caller.id,
       .label = request->problem_label()};
   return ReadAndAnswer(
@@ -440,7 +440,7 @@ grpc::ServerWriteReactor<v1::SubmissionUpdate>* ContestService::WatchSubmission(
     grpc::CallbackServerContext* context,
     const v1::WatchSubmissionRequest* request) {
   const auto writer = StreamWriter<v1::SubmissionUpdate>::Create(*context);
-  const std::string id = Id(request->submission_id());
+  const std::string id = CanonicalId(request->submission_id());
   // First, so that no verdict is missed.
   absl::Status status = parts_.watches.Add(id, writer);
   if (status.ok()) {
@@ -459,8 +459,8 @@ grpc::ServerUnaryReactor* ContestService::GetLeaderboard(
     grpc::CallbackServerContext* context,
     const v1::GetLeaderboardRequest* request,
     v1::GetLeaderboardResponse* response) {
-  const auto place =
-      common::ReadPageToken(request->page_token(), {Id(request->contest_id())});
+  const auto place = common::ReadPageToken(
+      request->page_token(), {CanonicalId(request->contest_id())});
   if (!place.ok()) return common::Finish(*context, place.status());
   std::optional<Board::Place> after;
   if (place->has_value()) {
@@ -470,7 +470,7 @@ grpc::ServerUnaryReactor* ContestService::GetLeaderboard(
   }
   auto* const reactor = context->DefaultReactor();
   parts_.live.Look(
-      Id(request->contest_id()),
+      CanonicalId(request->contest_id()),
       [reactor, request, response, after, caller = CallerOf(*context)](
           const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
         if (contest.ok()) {
@@ -487,7 +487,7 @@ grpc::ServerUnaryReactor* ContestService::GetLeaderboard(
                                   {.number = page.last->merit,
                                    .text = page.last->team_name,
                                    .id = page.last->user_id},
-                                  {Id(request->contest_id())}));
+                                  {CanonicalId(request->contest_id())}));
           }
         }
         reactor->Finish(ToGrpcStatus(contest.status()));
@@ -500,7 +500,7 @@ ContestService::GetLeaderboardStream(grpc::CallbackServerContext* context,
                                      const v1::GetLeaderboardRequest* request) {
   const auto writer = StreamWriter<v1::LeaderboardUpdate>::Create(*context);
   parts_.live.Look(
-      Id(request->contest_id()),
+      CanonicalId(request->contest_id()),
       [writer, caller = CallerOf(*context)](
           const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
         const absl::Status status = contest.ok()
@@ -519,15 +519,15 @@ grpc::ServerUnaryReactor* ContestService::CreateAnnouncement(
       parts_.store, *context,
       [request, caller = CallerOf(*context)](
           ContestStore& store) -> absl::StatusOr<Announcement> {
-        const auto contest = store.Get(Id(request->contest_id()));
+        const auto contest = store.Get(CanonicalId(request->contest_id()));
         if (!contest.ok()) return contest.status();
         if (!Manages(caller, *contest)) return NotYours();
-        return store.Announce(Id(request->contest_id()), caller.id,
+        return store.Announce(CanonicalId(request->contest_id()), caller.id,
                               request->text());
       },
       [this, request, response](const Announcement& announcement) {
         *response->mutable_announcement() = ToProto(announcement);
-        parts_.live.Changed(Id(request->contest_id()));
+        parts_.live.Changed(CanonicalId(request->contest_id()));
       });
 }
 
@@ -542,14 +542,15 @@ grpc::ServerUnaryReactor* ContestService::ListAnnouncements(
   return ReadAndAnswer(
       parts_.store, *context,
       [request](ContestStore& store) -> absl::StatusOr<Answer> {
-        const auto count = store.CountAnnouncements(Id(request->contest_id()));
+        const auto count =
+            store.CountAnnouncements(CanonicalId(request->contest_id()));
         if (!count.ok()) return count.status();
-        const auto place = common::ReadPageToken(request->page().page_token(),
-                                                 {Id(request->contest_id())},
-                                                 "page.page_token");
+        const auto place = common::ReadPageToken(
+            request->page().page_token(), {CanonicalId(request->contest_id())},
+            "page.page_token");
         if (!place.ok()) return place.status();
         auto announcements = store.Announcements(
-            Id(request->contest_id()), place->value_or(Place()).number,
+            CanonicalId(request->contest_id()), place->value_or(Place()).number,
             PageSize(request->page()) + 1);
         if (!announcements.ok()) return announcements.status();
         return Answer{*std::move(announcements), *count};
@@ -563,7 +564,7 @@ grpc::ServerUnaryReactor* ContestService::ListAnnouncements(
         if (last != nullptr) {
           response->mutable_page()->set_next_page_token(
               common::MakeToken(TokenKind::kPage, {.number = last->number},
-                                {Id(request->contest_id())}));
+                                {CanonicalId(request->contest_id())}));
         }
         response->mutable_page()->set_total_count(answer.count);
       });
@@ -574,7 +575,7 @@ grpc::ServerWriteReactor<v1::Announcement>* ContestService::WatchAnnouncements(
     const v1::WatchAnnouncementsRequest* request) {
   const auto writer = StreamWriter<v1::Announcement>::Create(*context);
   parts_.live.Look(
-      Id(request->contest_id()),
+      CanonicalId(request->contest_id()),
       [writer, after = request->after()](
           const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
         const absl::Status status =

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "grpccommon/status/details.h"
+#include "services/common/id.h"
 
 namespace platform::contest {
 namespace {
@@ -97,7 +97,7 @@ absl::StatusOr<Contest> FromProto(const v1::Contest& proto) {
     // Ids are the same in either case, and so is the problem they name.
     contest.problems.push_back(
         {.label = problem.label(),
-         .problem_id = absl::AsciiStrToLower(problem.problem_id())});
+         .problem_id = common::CanonicalId(problem.problem_id())});
   }
   if (!wrong.empty()) return grpccommon::InvalidFields(wrong);
   const absl::Status valid = CheckContest(contest);

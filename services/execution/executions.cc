@@ -11,6 +11,7 @@
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/uuid.h"
 #include "grpccommon/status/details.h"
+#include "services/common/id.h"
 #include "services/execution/in_order.h"
 
 namespace platform::execution {
@@ -467,6 +468,11 @@ std::function<void()> Executions::Submit(
     listener->OnEnd(status);
     return [] {};
   };
+  request.set_execution_id(common::CanonicalId(request.execution_id()));
+  if (request.has_problem()) {
+    request.mutable_problem()->set_problem_id(
+        common::CanonicalId(request.problem().problem_id()));
+  }
   const Language* const language = parts_.languages.Find(request.language());
   if (language == nullptr) {
     return refuse(grpccommon::InvalidFields(
@@ -621,7 +627,7 @@ absl::StatusOr<std::shared_ptr<Executions::Entry>> Executions::Find(
     const Caller& caller, const std::string& id) {
   const MutexLock lock(mutex_);
   ForgetOldLocked();
-  const auto found = entries_.find(id);
+  const auto found = entries_.find(common::CanonicalId(id));
   if (found == entries_.end() ||
       (found->second->owner() != caller.id && !caller.trusted)) {
     return grpccommon::NotFound("execution", id);

@@ -8,24 +8,23 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/base64.h"
-#include "grpccommon/base/string_view.h"
 #include "grpccommon/base/uuid.h"
 #include "grpccommon/status/details.h"
+#include "services/common/id.h"
 #include "services/common/query.h"
 #include "services/problem/migrations.h"
 
 namespace platform::problem {
 namespace {
 
+using common::CanonicalId;
 using common::Database;
 using common::LikePattern;
 using common::Query;
 using grpccommon::Clock;
 using grpccommon::NotFound;
-using grpccommon::ToAbsl;
 using grpccommon::WithReason;
 using nlohmann::json;
 
@@ -76,11 +75,6 @@ void BindTo(Query& query, const Content& content) {
       .Bind("checker_tolerance", content.checker.tolerance)
       .Bind("languages", json(content.languages).dump())
       .Bind("published", content.published);
-}
-
-// Ids are stored in lower case, and compared as such.
-std::string Id(std::string_view id) {
-  return absl::AsciiStrToLower(ToAbsl(id));
 }
 
 std::string Decoded(const std::string& text) {
@@ -224,7 +218,7 @@ absl::StatusOr<ProblemStore::Stored> ProblemStore::FindToSee(
   Query query(
       sql, absl::StrCat("SELECT ", kColumns, ", statement FROM problems WHERE ",
                         by_id ? "id" : "slug", " = :key"));
-  query.Bind("key", by_id ? Id(id) : std::string(id));
+  query.Bind("key", by_id ? CanonicalId(id) : std::string(id));
   row.ReadBy(query);
   query.Into(row.problem.content.statement);
   if (!query.Next() || !MaySee(caller, row.problem)) {
@@ -428,13 +422,13 @@ absl::StatusOr<Problem> ProblemStore::DeleteTestCase(
       Query query(sql,
                   "SELECT position, bytes FROM problem_test_cases"
                   " WHERE id = :id AND problem_id = :problem");
-      query.Bind("id", Id(test_case_id))
+      query.Bind("id", CanonicalId(test_case_id))
           .Bind("problem", stored->problem.id)
           .Into(position, bytes);
       if (!query.Next()) return NotFound("test case", test_case_id);
     }
     Query(sql, "DELETE FROM problem_test_cases WHERE id = :id")
-        .Bind("id", Id(test_case_id))
+        .Bind("id", CanonicalId(test_case_id))
         .Run();
     Query(sql,
           "UPDATE problem_test_cases SET position = position - 1"
@@ -485,7 +479,7 @@ absl::Status ProblemStore::RecordVerdict(const Verdict& verdict) {
         Query(sql,
               "INSERT INTO problem_verdicts (submission_id, problem_id)"
               " VALUES (:submission, :problem) ON CONFLICT DO NOTHING")
-            .Bind("submission", Id(verdict.submission_id))
+            .Bind("submission", CanonicalId(verdict.submission_id))
             .Bind("problem", key)
             .Run();
     if (fresh == 0) return absl::OkStatus();

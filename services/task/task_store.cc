@@ -10,12 +10,14 @@
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/uuid.h"
 #include "grpccommon/status/details.h"
+#include "services/common/id.h"
 #include "services/common/query.h"
 #include "services/task/migrations.h"
 
 namespace platform::task {
 namespace {
 
+using common::CanonicalId;
 using common::Database;
 using common::LikePattern;
 using common::Query;
@@ -101,7 +103,7 @@ absl::StatusOr<Task> Find(const Database& database, soci::session& sql,
   Row row;
   Query query(sql, absl::StrCat("SELECT ", kColumns,
                                 " FROM tasks WHERE id = :id", choice.clause));
-  query.Bind("id", id);
+  query.Bind("id", CanonicalId(id));
   choice.BindTo(query);
   row.ReadBy(query);
   if (!query.Next()) return NotFound("task", id);

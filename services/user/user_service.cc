@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
+#include "services/common/id.h"
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/user/convert.h"
@@ -257,7 +257,7 @@ grpc::ServerUnaryReactor* UserService::DeleteUser(
   }
   return WriteAndAnswer(
       store_, *context,
-      [id = absl::AsciiStrToLower(request->user_id())](
+      [id = common::CanonicalId(request->user_id())](
           UserStore& store) -> absl::Status {
         absl::Status deleted = store.users().Delete(id);
         if (!deleted.ok()) return deleted;

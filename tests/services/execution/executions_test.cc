@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/execution/executions.h"
 
+#include <cctype>
 #include <chrono>
 #include <map>
 #include <string>
@@ -82,8 +83,9 @@ class Listener final : public ExecutionListener {
 class FakeProblems final : public ProblemSource {
  public:
   void GetProblem(
-      const std::string& /*id*/,
+      const std::string& id,
       std::function<void(absl::StatusOr<problem::v1::Problem>)> done) override {
+    asked.push_back(id);
     const auto answer = [this, done = std::move(done)] {
       if (!status.ok()) return done(status);
       done(problem);
@@ -113,6 +115,7 @@ class FakeProblems final : public ProblemSource {
 
   absl::Status status;
   problem::v1::Problem problem;
+  std::vector<std::string> asked;
   bool hold = false;
   std::vector<std::function<void()>> held;
 };
@@ -297,6 +300,35 @@ TEST_F(ExecutionsTest, AnIdIsUsedOnce) {
     EXPECT_THAT(second.listener->updates, IsEmpty());
   }
   EXPECT_EQ(sandbox_.runs(), 1);
+}
+
+TEST_F(ExecutionsTest, AnIdIsTheSameInEitherCase) {
+  const auto shouted = [](const char* id) {
+    std::string upper = id;
+    for (char& c : upper) c = static_cast<char>(std::toupper(c));
+    return upper;
+  };
+  v1::ExecuteRequest request = ProblemRequest("echo");
+  request.set_execution_id(shouted(kId));
+  request.mutable_problem()->set_problem_id(shouted(kProblem));
+  request.mutable_metadata()->set_idempotency_key("k1");
+  const auto first = Submit(request, kAdmin);
+  EXPECT_EQ(first.listener->updates.at(0).execution_id(), kId);
+  EXPECT_EQ(problems_.asked, std::vector<std::string>({kProblem}));
+  EXPECT_THAT(Submit(Request("echo")).listener->ends,
+              ElementsAre(HasReason("EXECUTION_EXISTS")));
+  // The same request but for the case of its ids joins.
+  request.set_execution_id(kId);
+  request.mutable_problem()->set_problem_id(kProblem);
+  const auto second = Submit(request, kAdmin);
+  sandbox_.Pump();
+  EXPECT_EQ(second.listener->last().id(), kId);
+  EXPECT_EQ(sandbox_.runs(), 2) << "two tests, once";
+  EXPECT_THAT(executions_->Get(kAdmin, shouted(kId)), IsOk());
+  executions_->Cancel(kAdmin, shouted(kId),
+                      [](const absl::StatusOr<v1::Execution>& execution) {
+                        EXPECT_THAT(execution, IsOk());
+                      });
 }
 
 TEST_F(ExecutionsTest, ChoosesAnIdForWhoeverHasNone) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <fstream>
 
 #include "gmock/gmock.h"
@@ -199,6 +200,20 @@ TEST_P(TaskStoreTest, ShowsEachOwnerTheirOwnAndAdminsAll) {
   EXPECT_EQ(*store_->Count(kBob, ""), 1);
   EXPECT_TRUE(store_->Get(kAdmin, task.id).ok());
   EXPECT_THAT(store_->Changes(kBob, "", 0, 10)->changes, SizeIs(1));
+}
+
+TEST_P(TaskStoreTest, AnIdIsTheSameInEitherCase) {
+  const Task task = Create("old");
+  std::string shouted = task.id;
+  for (char& c : shouted) c = static_cast<char>(std::toupper(c));
+  const auto found = store_->Get(kAda, shouted);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->id, task.id);
+  ASSERT_TRUE(store_->database().Begin().ok());
+  EXPECT_EQ(store_->Update(kAda, shouted, {.title = "new"})->task.id, task.id);
+  EXPECT_TRUE(store_->Delete(kAda, shouted).ok());
+  ASSERT_TRUE(store_->database().Commit().ok());
+  EXPECT_THAT(Titles(kAda), ElementsAre());
 }
 
 TEST_P(TaskStoreTest, DeletesATaskOnce) {
