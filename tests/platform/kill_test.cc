@@ -93,6 +93,29 @@ TEST(KillAgainTest, AContestServiceThatIsKilledWhileItCatchesUp) {
   contest.ExpectAllJudged();
 }
 
+// Not a process of ours, but what all of them stand on.
+TEST(KillAgainTest, TheDatabaseServer) {
+  auto* const postgresql = Postgresql();
+  if (postgresql == nullptr) GTEST_SKIP() << "on SQLite there is none";
+  Platform platform;
+  ASSERT_TRUE(platform.StartAll());
+  Contest contest(platform, {"sum-of-two"}, {"ann", "ben"});
+  for (const std::string& name : contest.names()) {
+    ASSERT_THAT(contest.HandIn(name, 0, "wrong.py"), IsOk());
+  }
+  postgresql->Kill();
+  std::vector<std::thread> threads;
+  for (const std::string& name : contest.names()) {
+    threads.emplace_back([&, name] {
+      EXPECT_THAT(contest.HandIn(name, 0, "right.py"), IsOk());
+    });
+  }
+  postgresql->Start();
+  for (std::thread& thread : threads) thread.join();
+  contest.ExpectAllJudged();
+  EXPECT_THAT(platform.Enter("dan"), IsOk());
+}
+
 // The instance that judges is gone for good; the other one takes over.
 TEST(KillAgainTest, AnExecutionServiceThatDoesNotComeBack) {
   Platform platform;

@@ -16,6 +16,7 @@
 #include <iostream>
 #include <set>
 #include <sstream>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -61,6 +62,18 @@ std::int64_t WallNow() {
       .count();
 }
 
+grpccommon::test::PostgresProcess* Postgresql() {
+  using grpccommon::test::PostgresProcess;
+  const char* const wanted = std::getenv("PLATFORM_DATABASE");
+  if (wanted == nullptr || std::string_view(wanted) == "sqlite") return nullptr;
+  if (std::string_view(wanted) != "postgresql") {
+    Fail(absl::StrCat("PLATFORM_DATABASE is neither sqlite nor postgresql: ",
+                      wanted));
+  }
+  if (!PostgresProcess::Available()) Fail("PostgreSQL is not installed");
+  return &PostgresProcess::Shared();
+}
+
 Platform::Platform(Settings more)
     : more_(std::move(more)),
       content_(Must(seed::LoadContent(CONTENT), "content")),
@@ -72,6 +85,11 @@ Platform::Platform(Settings more)
        {"registry", "user", "problem", "execution", "execution-2", "contest"}) {
     // One that comes back must be found where it was: no port 0.
     processes_[name] = {.grpc_port = FreePort(), .http_port = FreePort()};
+  }
+  if (auto* const postgresql = Postgresql(); postgresql != nullptr) {
+    for (const char* const service : {"user", "problem", "contest"}) {
+      database_urls_[service] = postgresql->NewDatabase();
+    }
   }
 }
 
@@ -119,6 +137,10 @@ Platform::Settings Platform::EnvironmentOf(const std::string& name) const {
     settings["GRPCCOMMON_ANNOUNCE__TOKEN_IN_PLAINTEXT"] = "true";
     settings["GRPCCOMMON_CLIENTS__TOKEN_FILE"] = token_file;
     settings["GRPCCOMMON_CLIENTS__TOKEN_IN_PLAINTEXT"] = "true";
+  }
+  const auto database = database_urls_.find(service);
+  if (database != database_urls_.end()) {
+    settings["GRPCCOMMON_APP_DATABASE"] = database->second;
   }
   if (service == "user") {
     settings["GRPCCOMMON_APP_ADMIN_USERNAME"] = "admin";

@@ -14,11 +14,17 @@
 #include "services/seed/contestant.h"
 #include "services/seed/seeder.h"
 #include "services/seed/standings.h"
+#include "support/postgres_process.h"
 
 namespace platform::test {
 
 /// Nanoseconds since 1970, by the clock that services stamp with.
 std::int64_t WallNow();
+
+/// The PostgreSQL that the services keep everything in, each in a database of
+/// its own, if PLATFORM_DATABASE is "postgresql"; else null, and each has a
+/// SQLite file.
+grpccommon::test::PostgresProcess* Postgresql();
 
 /// The judge platform as it is deployed: the built programs, each a process of
 /// its own with its data in a folder of its own, found through the registry.
@@ -80,6 +86,8 @@ class Platform {
 
   const grpccommon::testing::TemporaryFolder folder_;
   const Settings more_;
+  // By service.
+  std::map<std::string, std::string> database_urls_;
   seed::Content content_;
   const std::string admin_password_;
   std::map<std::string, Process> processes_;
