@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/scheduler.h"
+#include "grpccommon/base/string_view.h"
 #include "grpccommon/health/dependency_checks.h"
 #include "grpccommon/process/clients.h"
 #include "grpccommon/server/app_settings.h"
@@ -23,6 +24,7 @@
 using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
 using grpccommon::Logger;
+using grpccommon::ToAbsl;
 using platform::problem::v1::ProblemService;
 using namespace platform::execution;
 using namespace std::chrono_literals;
@@ -104,7 +106,7 @@ void CheckSandbox(Sandbox& sandbox, const DependencyChecks::Done& done) {
             result.outcome == SandboxOutcome::kExited && result.exit_code == 0;
         done(works ? absl::OkStatus()
                    : absl::UnavailableError(absl::StrCat(
-                         std::string(SandboxOutcomeName(result.outcome)), " ",
+                         ToAbsl(SandboxOutcomeName(result.outcome)), " ",
                          result.message)));
       });
   if (!run.ok()) done(run.status());

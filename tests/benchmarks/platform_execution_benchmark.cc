@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The execution service, the built program over loopback: a batch of fifty runs
-// as one stream against submitting and polling, how long a client waits for the
-// first progress behind a long queue, and what a sandbox costs.
+// The execution service, the built program over a Unix socket: a batch of fifty
+// runs as one stream against submitting and polling, how long a client waits
+// for the first progress behind a long queue, and what a sandbox costs.
 //
 //   platform_execution_benchmark [--benchmark_format=json]
 //
@@ -83,13 +83,13 @@ double Since(Clock::time_point start) {
 class Benchmark {
  public:
   Benchmark() {
-    Require(service_.Start(), service_.Log());
+    service_.Start();
     ada_ = service_.Token("--subject ada");
     hog_ = service_.Token("--subject hog");
     // Compiled once, before anything is measured.
     v1::ExecuteResponse response;
-    const grpc::Status status =
-        service_.stub().Execute(service_.With(ada_).get(), Sum(0), &response);
+    const grpc::Status status = service_.stub().Execute(
+        common::CallWith(ada_).get(), Sum(0), &response);
     Require(status.ok(), status.error_message());
     Require(response.execution().verdict() == v1::VERDICT_ACCEPTED,
             response.DebugString());
@@ -152,7 +152,7 @@ class Benchmark {
         *request.add_executions() = Request("python", kBusy);
       }
       while (!stop) {
-        const auto context = service_.With(hog_);
+        const auto context = common::CallWith(hog_);
         const auto reader =
             service_.stub().ExecuteBatchStream(context.get(), request);
         v1::BatchExecutionUpdate update;
@@ -175,7 +175,7 @@ class Benchmark {
         const std::string token =
             service_.Token("--subject client" + std::to_string(t));
         for (int i = 0; i < kCalls; ++i) {
-          const auto context = service_.With(token);
+          const auto context = common::CallWith(token);
           const Clock::time_point start = Clock::now();
           const auto reader =
               service_.stub().ExecuteStream(context.get(), Sum(i));
@@ -227,7 +227,7 @@ class Benchmark {
         v1::ExecuteResponse response;
         const Clock::time_point start = Clock::now();
         const grpc::Status status = service_.stub().Execute(
-            service_.With(ada_).get(),
+            common::CallWith(ada_).get(),
             Request(program.language, program.source), &response);
         if (!status.ok()) break;  // not installed
         Require(response.execution().verdict() == v1::VERDICT_ACCEPTED,
@@ -274,7 +274,7 @@ class Benchmark {
   int RunBatch() {
     v1::ExecuteBatchRequest request;
     for (int i = 0; i < kRuns; ++i) *request.add_executions() = Sum(i);
-    const auto context = service_.With(ada_);
+    const auto context = common::CallWith(ada_);
     const auto reader =
         service_.stub().ExecuteBatchStream(context.get(), request);
     int accepted = 0;
@@ -290,8 +290,8 @@ class Benchmark {
     v1::ExecuteRequest request = Sum(n);
     request.set_detached(true);
     v1::ExecuteResponse response;
-    const grpc::Status status =
-        service_.stub().Execute(service_.With(ada_).get(), request, &response);
+    const grpc::Status status = service_.stub().Execute(
+        common::CallWith(ada_).get(), request, &response);
     Require(status.ok(), status.error_message());
     return response.execution().id();
   }
@@ -300,7 +300,7 @@ class Benchmark {
     request.set_execution_id(id);
     v1::GetExecutionResponse response;
     const grpc::Status status = service_.stub().GetExecution(
-        service_.With(ada_).get(), request, &response);
+        common::CallWith(ada_).get(), request, &response);
     Require(status.ok(), status.error_message());
     return response.execution().state() == v1::EXECUTION_STATE_DONE;
   }

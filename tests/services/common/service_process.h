@@ -39,11 +39,11 @@ inline std::string DevToken(const std::string& folder,
   return token;
 }
 
-/// For a call of at most a minute; without a token if that is empty.
+/// For a call of at most two minutes; without a token if that is empty.
 inline std::unique_ptr<grpc::ClientContext> CallWith(const std::string& token) {
   auto context = std::make_unique<grpc::ClientContext>();
   context->set_deadline(std::chrono::system_clock::now() +
-                        std::chrono::seconds(60));
+                        std::chrono::minutes(2));
   if (!token.empty()) {
     context->AddMetadata("authorization", "Bearer " + token);
   }

@@ -17,6 +17,7 @@
 namespace platform::execution {
 namespace {
 
+using common::CallWith;
 using grpccommon::testing::IsOk;
 using grpccommon::testing::StatusIs;
 using ::testing::HasSubstr;
@@ -79,7 +80,7 @@ class ExecutionProcessTest : public ::testing::Test {
                         const std::string& token) {
     v1::ExecuteResponse response;
     EXPECT_THAT(
-        service_.stub().Execute(service_.With(token).get(), request, &response),
+        service_.stub().Execute(CallWith(token).get(), request, &response),
         IsOk());
     return response.execution();
   }
@@ -88,16 +89,15 @@ class ExecutionProcessTest : public ::testing::Test {
 };
 
 TEST_F(ExecutionProcessTest, RunsProgramsAndSaysWhatProtectsIt) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   const std::string token = service_.Token("--subject ada");
   EXPECT_EQ(Execute(Request("python", kSum), token).verdict(),
             v1::VERDICT_ACCEPTED);
   EXPECT_EQ(Execute(Request("c", "int main(){return 1;}"), token).verdict(),
             v1::VERDICT_RUNTIME_ERROR);
   v1::ListLanguagesResponse languages;
-  EXPECT_THAT(
-      service_.stub().ListLanguages(service_.With("").get(), {}, &languages),
-      IsOk());
+  EXPECT_THAT(service_.stub().ListLanguages(CallWith("").get(), {}, &languages),
+              IsOk());
   EXPECT_GE(languages.languages_size(), 4);
   for (const char* name : {"file_system", "pid_namespace", "no_network",
                            "process_limit", "memory_limit", "seccomp"}) {
@@ -108,14 +108,14 @@ TEST_F(ExecutionProcessTest, RunsProgramsAndSaysWhatProtectsIt) {
 }
 
 TEST_F(ExecutionProcessTest, RunsABatchOfFifty) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   v1::ExecuteBatchRequest request;
   for (int i = 0; i < 50; ++i) {
     *request.add_executions() =
         i % 10 == 0 ? Request("c", "int main(void) { return 1; }")
                     : Request("python", kSum);
   }
-  const auto context = service_.With(service_.Token("--subject ada"));
+  const auto context = CallWith(service_.Token("--subject ada"));
   const auto reader =
       service_.stub().ExecuteBatchStream(context.get(), request);
   int accepted = 0;
@@ -133,7 +133,7 @@ TEST_F(ExecutionProcessTest, RunsABatchOfFifty) {
 }
 
 TEST_F(ExecutionProcessTest, LooksWhetherProgramsCanBeRun) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   std::string readiness;
   do {  // the first look comes within a second
     readiness = service_.Get("/healthz/ready");
@@ -142,12 +142,11 @@ TEST_F(ExecutionProcessTest, LooksWhetherProgramsCanBeRun) {
 }
 
 TEST_F(ExecutionProcessTest, LetsInWhomTheContractLetsIn) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   v1::ExecuteResponse response;
   const auto execute = [&](const std::string& token,
                            const v1::ExecuteRequest& request) {
-    return service_.stub().Execute(service_.With(token).get(), request,
-                                   &response);
+    return service_.stub().Execute(CallWith(token).get(), request, &response);
   };
   v1::ExecuteRequest request = Request("python", kSum);
   EXPECT_THAT(execute("", request),
@@ -162,7 +161,7 @@ TEST_F(ExecutionProcessTest, LetsInWhomTheContractLetsIn) {
 }
 
 TEST_F(ExecutionProcessTest, LeavesNothingBehindWhenItIsKilled) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   const std::string name = "orphan" + std::to_string(getpid());
   const std::string token = service_.Token("--subject ada");
   v1::ExecuteRequest request = Request("python", Tree(name));
@@ -170,29 +169,29 @@ TEST_F(ExecutionProcessTest, LeavesNothingBehindWhenItIsKilled) {
   v1::ExecuteResponse response;
   for (int i = 0; i < 2; ++i) {
     ASSERT_THAT(
-        service_.stub().Execute(service_.With(token).get(), request, &response),
+        service_.stub().Execute(CallWith(token).get(), request, &response),
         IsOk());
   }
   while (ProcessesWith(name) < 6) std::this_thread::yield();
   EXPECT_EQ(service_.Kill(SIGKILL), -SIGKILL);
   while (ProcessesWith(name) > 0) std::this_thread::yield();
 
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   const std::set<std::string> fresh = FilesBelow(service_.StateFolder());
   EXPECT_EQ(Execute(Request("python", kSum), token).verdict(),
             v1::VERDICT_ACCEPTED);
   EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();
   // What a start leaves in its folder is not more than a first one does.
   testing::ExecutionProcess other;
-  ASSERT_TRUE(other.Start()) << other.Log();
+  other.Start();
   EXPECT_EQ(fresh.size(), FilesBelow(other.StateFolder()).size());
 }
 
 TEST_F(ExecutionProcessTest, LetsRunningOnesFinishWhenItStops) {
   service_.Set("APP_PARALLEL", "1");
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   const std::string token = service_.Token("--subject ada");
-  const auto running_context = service_.With(token);
+  const auto running_context = CallWith(token);
   const auto running = service_.stub().ExecuteStream(
       running_context.get(),
       Request("python",
@@ -202,7 +201,7 @@ TEST_F(ExecutionProcessTest, LetsRunningOnesFinishWhenItStops) {
   while (update.state() != v1::EXECUTION_STATE_RUNNING) {
     ASSERT_TRUE(running->Read(&update));
   }
-  const auto waiting_context = service_.With(token);
+  const auto waiting_context = CallWith(token);
   const auto waiting = service_.stub().ExecuteStream(waiting_context.get(),
                                                      Request("python", kSum));
   v1::ExecutionUpdate queued;
@@ -219,32 +218,30 @@ TEST_F(ExecutionProcessTest, LetsRunningOnesFinishWhenItStops) {
 }
 
 TEST_F(ExecutionProcessTest, AnIdleClientDoesNotHoldUpItsEnd) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   v1::ListLanguagesResponse languages;
-  ASSERT_THAT(
-      service_.stub().ListLanguages(service_.With("").get(), {}, &languages),
-      IsOk());
+  ASSERT_THAT(service_.stub().ListLanguages(CallWith("").get(), {}, &languages),
+              IsOk());
   const auto begin = std::chrono::steady_clock::now();
   service_.Signal(SIGTERM);
   EXPECT_EQ(service_.WaitForExit(), 0) << service_.Log();
   // Nobody polls its connection, which gRPC looks at every five seconds.
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
   // What it does next may be retried.
-  EXPECT_THAT(
-      service_.stub().ListLanguages(service_.With("").get(), {}, &languages),
-      StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(service_.stub().ListLanguages(CallWith("").get(), {}, &languages),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(ExecutionProcessTest, DetachedOnesEndWithIt) {
-  ASSERT_TRUE(service_.Start()) << service_.Log();
+  service_.Start();
   const std::string name = "detached" + std::to_string(getpid());
   v1::ExecuteRequest request = Request("python", Tree(name));
   request.set_detached(true);
   v1::ExecuteResponse response;
-  ASSERT_THAT(service_.stub().Execute(
-                  service_.With(service_.Token("--subject ada")).get(), request,
-                  &response),
-              IsOk());
+  ASSERT_THAT(
+      service_.stub().Execute(CallWith(service_.Token("--subject ada")).get(),
+                              request, &response),
+      IsOk());
   while (ProcessesWith(name) < 6) std::this_thread::yield();
   EXPECT_EQ(service_.Kill(SIGTERM), 0) << service_.Log();
   EXPECT_EQ(ProcessesWith(name), 0);
