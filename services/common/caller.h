@@ -4,7 +4,9 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/statusor.h"
 #include "grpccommon/call/principal.h"
+#include "grpcpp/server_context.h"
 
 namespace platform::common {
 
@@ -16,5 +18,10 @@ inline constexpr std::string_view kUserIssuer = "platform-user";
 /// within its issuer only, so that of any other issuer comes with its issuer's
 /// name, "issuer|subject", and is never mistaken for a user's id.
 std::string CallerId(const grpccommon::Principal& principal);
+
+/// Whom the call's chain has proven; lives as long as the call.
+/// Errors: kUnauthenticated without one, whatever the chain let through.
+absl::StatusOr<const grpccommon::Principal*> PrincipalOf(
+    const grpc::CallbackServerContext& context);
 
 }  // namespace platform::common

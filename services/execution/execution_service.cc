@@ -10,10 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/mutex.h"
-#include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
-#include "grpccommon/status/details.h"
 #include "grpccommon/stream/writer.h"
+#include "services/common/caller.h"
 #include "services/execution/in_order.h"
 
 namespace platform::execution {
@@ -26,6 +25,14 @@ using v1::ExecutionUpdate;
 
 using UpdateWriter = grpccommon::StreamWriter<ExecutionUpdate>;
 using BatchWriter = grpccommon::StreamWriter<BatchExecutionUpdate>;
+
+absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context) {
+  const auto principal = common::PrincipalOf(context);
+  if (!principal.ok()) return principal.status();
+  return Caller{.id = common::CallerId(**principal),
+                .trusted = (*principal)->HasRole("service") ||
+                           (*principal)->HasRole("admin")};
+}
 
 // Updates of one execution besides those of its tests; of a problem's tests,
 // there are at most 200.
@@ -195,23 +202,10 @@ class BatchListener final : public ExecutionListener {
 
 }  // namespace
 
-absl::StatusOr<Caller> CallerOfPrincipal(
-    const grpc::CallbackServerContext& context) {
-  const auto* const call = grpccommon::ServerCall::Of(context);
-  if (call == nullptr || call->principal().anonymous()) {
-    return grpccommon::Unauthenticated(
-        "NO_CREDENTIAL", "executions belong to somebody: send a credential");
-  }
-  const grpccommon::Principal& principal = call->principal();
-  return Caller{
-      .id = absl::StrCat(principal.issuer, "\x1f", principal.subject),
-      .trusted = principal.HasRole("service") || principal.HasRole("admin")};
-}
-
 grpc::ServerUnaryReactor* ExecutionService::Execute(
     grpc::CallbackServerContext* context, const v1::ExecuteRequest* request,
     v1::ExecuteResponse* response) {
-  const auto caller = options_.caller_of(*context);
+  const auto caller = CallerOf(*context);
   if (!caller.ok()) return Finish(*context, caller.status());
   return ExecuteCall::Start(executions_, *caller, *request, *response);
 }
@@ -223,7 +217,7 @@ grpc::ServerWriteReactor<ExecutionUpdate>* ExecutionService::ExecuteStream(
       {.max_queued = static_cast<std::size_t>(MostUpdates(*request)),
        .slow_reader = grpccommon::SlowReader::kKeepLatest,
        .key = [](const ExecutionUpdate& update) { return KeyOf(0, update); }});
-  const auto caller = options_.caller_of(*context);
+  const auto caller = CallerOf(*context);
   if (caller.ok()) {
     writer->WhenDone(executions_.Submit(
         *caller, *request, std::make_shared<StreamListener>(writer)));
@@ -248,7 +242,7 @@ ExecutionService::ExecuteBatchStream(grpc::CallbackServerContext* context,
                               ? absl::StrCat(update.index(), "e")
                               : KeyOf(update.index(), update.update());
                  }});
-  const auto caller = options_.caller_of(*context);
+  const auto caller = CallerOf(*context);
   if (!caller.ok() || request->executions().empty()) {
     writer->Finish(caller.status());
     return writer->reactor();
@@ -274,7 +268,7 @@ grpc::ServerUnaryReactor* ExecutionService::GetExecution(
     grpc::CallbackServerContext* context,
     const v1::GetExecutionRequest* request,
     v1::GetExecutionResponse* response) {
-  const auto caller = options_.caller_of(*context);
+  const auto caller = CallerOf(*context);
   if (!caller.ok()) return Finish(*context, caller.status());
   auto execution = executions_.Get(*caller, request->execution_id());
   const absl::Status status = execution.status();
@@ -286,7 +280,7 @@ grpc::ServerUnaryReactor* ExecutionService::CancelExecution(
     grpc::CallbackServerContext* context,
     const v1::CancelExecutionRequest* request,
     v1::CancelExecutionResponse* response) {
-  const auto caller = options_.caller_of(*context);
+  const auto caller = CallerOf(*context);
   if (!caller.ok()) return Finish(*context, caller.status());
   auto* const reactor = context->DefaultReactor();
   executions_.Cancel(

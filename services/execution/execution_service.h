@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
-
-#include "absl/status/statusor.h"
 #include "grpcpp/server_context.h"
 #include "platform/execution/v1/execution_service.grpc.pb.h"
 #include "services/execution/executions.h"
 
 namespace platform::execution {
 
-/// Who calls, as the library has found out: executions belong to the issuer's
-/// subject; roles "service" and "admin" are trusted.
-/// Errors: kUnauthenticated for an anonymous caller.
-absl::StatusOr<Caller> CallerOfPrincipal(
-    const grpc::CallbackServerContext& context);
-
-struct ExecutionServiceOptions {
-  /// In place of the library's principal, for tests.
-  std::function<absl::StatusOr<Caller>(const grpc::CallbackServerContext&)>
-      caller_of = CallerOfPrincipal;
-};
-
 /// `platform.execution.v1.ExecutionService`: its proto has the contract.
 class ExecutionService final : public v1::ExecutionService::CallbackService {
  public:
   /// `executions` is borrowed and must outlive the service's calls.
-  explicit ExecutionService(Executions& executions,
-                            ExecutionServiceOptions options = {})
-      : executions_(executions), options_(std::move(options)) {}
+  explicit ExecutionService(Executions& executions) : executions_(executions) {}
 
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const v1::ExecuteRequest* request,
@@ -54,7 +37,6 @@ class ExecutionService final : public v1::ExecutionService::CallbackService {
 
  private:
   Executions& executions_;
-  const ExecutionServiceOptions options_;
 };
 
 }  // namespace platform::execution

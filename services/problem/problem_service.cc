@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "grpccommon/call/server_call.h"
 #include "grpccommon/status/details.h"
 #include "services/common/caller.h"
 #include "services/common/rpc.h"
@@ -27,17 +26,12 @@ using grpccommon::UpdatableFields;
 
 constexpr int kDefaultPageSize = 20;
 
-// The principal that the call's chain has proven.
 absl::StatusOr<Caller> CallerOf(const grpc::CallbackServerContext& context) {
-  const auto* const call = grpccommon::ServerCall::Of(context);
-  if (call == nullptr || call->principal().anonymous()) {
-    return grpccommon::Unauthenticated("NO_CREDENTIAL",
-                                       "say who you are: send a credential");
-  }
-  const grpccommon::Principal& principal = call->principal();
-  return Caller{.id = common::CallerId(principal),
-                .admin = principal.HasRole("admin"),
-                .service = principal.HasRole("service")};
+  const auto principal = common::PrincipalOf(context);
+  if (!principal.ok()) return principal.status();
+  return Caller{.id = common::CallerId(**principal),
+                .admin = (*principal)->HasRole("admin"),
+                .service = (*principal)->HasRole("service")};
 }
 
 // What a page token is bound to; tags have no line ends.

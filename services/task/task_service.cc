@@ -10,10 +10,10 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/mutex.h"
-#include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 #include "grpccommon/stream/reader.h"
+#include "services/common/caller.h"
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/task/convert.h"
@@ -53,16 +53,10 @@ constexpr std::size_t kCommandsInFlight = 32;
 
 absl::StatusOr<Scope> ScopeOfPrincipal(
     const grpc::CallbackServerContext& context) {
-  const auto* const call = grpccommon::ServerCall::Of(context);
-  if (call == nullptr || call->principal().anonymous()) {
-    return grpccommon::Unauthenticated(
-        "NO_CREDENTIAL", "tasks belong to somebody: send a credential");
-  }
-  const grpccommon::Principal& principal = call->principal();
-  // A subject is unique within its issuer only; neither contains the separator
-  // but by the issuer's own doing.
-  return Scope{.owner = principal.issuer + '\x1f' + principal.subject,
-               .all = principal.HasRole("admin")};
+  const auto principal = common::PrincipalOf(context);
+  if (!principal.ok()) return principal.status();
+  return Scope{.owner = common::CallerId(**principal),
+               .all = (*principal)->HasRole("admin")};
 }
 
 absl::StatusOr<std::unique_ptr<TaskService>> TaskService::Create(

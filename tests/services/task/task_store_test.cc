@@ -16,6 +16,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "gtest/gtest.h"
+#include "services/common/query.h"
 #include "services/common/test_database.h"
 
 namespace platform::task {
@@ -200,6 +201,43 @@ TEST_P(TaskStoreTest, ShowsEachOwnerTheirOwnAndAdminsAll) {
   EXPECT_EQ(*store_->Count(kBob, ""), 1);
   EXPECT_TRUE(store_->Get(kAdmin, task.id).ok());
   EXPECT_THAT(store_->Changes(kBob, "", 0, 10)->changes, SizeIs(1));
+}
+
+// As they were written before owners were known as in other services.
+TEST_P(TaskStoreTest, BringsTheOwnersOfOldTasksUpToDate) {
+  const std::vector<std::pair<std::string, std::string>> owners = {
+      {"platform-user\x1fu1", "u1"},
+      {"grpccommon-dev\x1f"
+       "ada",
+       "grpccommon-dev|ada"},
+      {"\x1fkey-7", "key-7"}};
+  for (const auto& [old, now] : owners) Create(now, old);
+  Create("today's", "u1");
+  store_.reset();
+  {
+    auto database = common::Database::Open({.url = url(), .service = "other"});
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_TRUE((*database)->Begin().ok());
+    ASSERT_TRUE((*database)
+                    ->Run([](soci::session& sql) {
+                      common::Query(sql,
+                                    "DELETE FROM platform_migrations WHERE "
+                                    "service = 'task' AND number = 3")
+                          .Run();
+                      return absl::OkStatus();
+                    })
+                    .ok());
+    ASSERT_TRUE((*database)->Commit().ok());
+  }
+  store_ = Open();
+  for (const auto& [old, now] : owners) {
+    EXPECT_THAT(Titles({.owner = old}), ElementsAre());
+    EXPECT_THAT(Titles({.owner = now}), ::testing::Contains(now));
+    // Watchers resume as well.
+    EXPECT_EQ(store_->Changes({.owner = now}, "", 0, 10)->changes[0].task.owner,
+              now);
+  }
+  EXPECT_THAT(Titles({.owner = "u1"}), ElementsAre("u1", "today's"));
 }
 
 TEST_P(TaskStoreTest, AnIdIsTheSameInEitherCase) {
