@@ -228,7 +228,7 @@ void Backends::Want(Cached<Value>& cached, bool fresh,
       value = cached.value;
     } else {
       start = true;
-      cached.waiting.push_back(std::move(use));
+      cached.waiting.push_back(std::exchange(use, nullptr));
     }
     start = start && !cached.fetching;
     if (start) {
@@ -237,7 +237,7 @@ void Backends::Want(Cached<Value>& cached, bool fresh,
     }
   }
   if (start) fetch();
-  if (now) use(std::move(value));
+  if (use != nullptr) use(std::move(value));
 }
 
 template <typename Value>
@@ -310,8 +310,9 @@ void Backends::CheckLanguage(const ContestProblem& problem,
       [this, id = problem.problem_id, cached] { FetchProblem(id, *cached); },
       [this, known = problem.languages, language,
        done = std::move(done)](std::shared_ptr<const ProblemInfo> info) {
+        const ProblemInfo* const latest = info.get();
         const std::vector<std::string>& allowed =
-            info != nullptr ? info->languages : known;
+            latest != nullptr ? latest->languages : known;
         if (std::find(allowed.begin(), allowed.end(), language) !=
             allowed.end()) {
           return done(absl::OkStatus());

@@ -841,6 +841,7 @@ absl::StatusOr<std::vector<CellChange>> ContestStore::RecomputeScores(
               attempt.verdict);
     while (query.Next()) cells[key].push_back(attempt);
     std::vector<CellChange> changes;
+    changes.reserve(cells.size());
     for (const auto& [place, attempts] : cells) {
       changes.push_back({.user_id = place.first,
                          .label = place.second,

@@ -67,7 +67,7 @@ void LiveContest::Refresh(Done done) {
 }
 
 void LiveContest::StartRead() {
-  const absl::Status added =
+  absl::Status added =
       store_.Read([self = shared_from_this()](ContestStore& store) {
         self->Read([&] { return self->Apply(store); });
       });
@@ -144,7 +144,7 @@ absl::Status LiveContest::Apply(ContestStore& store) {
 }
 
 void LiveContest::ApplyTo(View& view, const BoardChanges& changes,
-                          WallTime now) {
+                          WallTime now) const {
   const Contest& contest = changes.contest;
   view.frozen = !view.for_managers && BoardFrozenAt(contest, now);
   view.with_problems = view.for_managers || ProblemsShownAt(contest, now);

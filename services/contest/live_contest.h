@@ -92,7 +92,7 @@ class LiveContest : public std::enable_shared_from_this<LiveContest> {
   void StartRead();
   void Read(const std::function<absl::Status()>& apply);
   absl::Status Apply(ContestStore& store);
-  void ApplyTo(View& view, const BoardChanges& changes, WallTime now)
+  void ApplyTo(View& view, const BoardChanges& changes, WallTime now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   BoardFeed::Update Since(const View& view, std::int64_t from) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

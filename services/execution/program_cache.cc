@@ -18,7 +18,7 @@ namespace {
 using grpccommon::MutexLock;
 
 // Of what a compiler said, callers get so much.
-constexpr std::size_t kMaxOutputBytes = 16 * 1024;
+constexpr std::size_t kMaxOutputBytes = 16 << 10;
 
 std::string KeyOf(const Language& language, const std::string& source) {
   // No language has a zero byte in its id.
@@ -106,11 +106,12 @@ ProgramCache::RequestId ProgramCache::Get(const Language& language,
         building = build = std::make_shared<Build>();
         build->key = std::move(key);
       }
-      building->waiters.push_back({.id = id, .done = std::move(done)});
+      building->waiters.push_back(
+          {.id = id, .done = std::exchange(done, nullptr)});
       requests_[id] = building;
     }
   }
-  if (program != nullptr) {
+  if (done != nullptr) {
     done(std::move(program));
   } else if (build != nullptr) {
     Start(language, source, build, /*again=*/true);

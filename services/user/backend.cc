@@ -76,7 +76,8 @@ absl::StatusOr<bool> Backend::MakeFirstAdmin(const FirstAdmin& admin) {
   request.set_username(admin.username);
   request.set_email(admin.email);
   request.set_password(admin.password);
-  const auto rules = grpccommon::Validator::Create(*request.GetDescriptor());
+  const auto rules =
+      grpccommon::Validator::Create(*v1::RegisterRequest::descriptor());
   if (!rules.ok()) return rules.status();
   const absl::Status valid = (*rules)->Validate(request);
   if (!valid.ok()) return valid;

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
 
 namespace platform::execution {
 namespace {
@@ -393,7 +394,7 @@ absl::StatusOr<std::unique_ptr<RunCgroup>> CgroupParent::Create(
   auto cgroup = absl::WrapUnique(new RunCgroup());
   cgroup->v2_ = v2_;
   for (const std::string& parent : folders()) {
-    const std::string folder = parent + "/" + name;
+    const std::string folder = absl::StrCat(parent, "/", name);
     if (mkdir(folder.c_str(), 0755) != 0) {
       return FileError("cannot make", folder);
     }

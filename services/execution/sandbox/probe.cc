@@ -125,6 +125,7 @@ absl::StatusOr<std::vector<SandboxProtection>> ProbeSandbox(
         absl::StrCat("no sandbox works here: ", Describe(*looked)));
   }
   std::vector<SandboxProtection> protections;
+  protections.reserve(kLookedAt.size());
   for (const std::string_view each : kLookedAt) {
     protections.push_back({.name = std::string(each),
                            .essential = IsEssential(each),

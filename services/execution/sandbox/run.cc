@@ -95,10 +95,10 @@ pid_t ParentOf(pid_t pid) {
   const UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
   const ssize_t size = fd ? read(fd.get(), text, sizeof(text) - 1) : ssize_t{0};
   text[size > 0 ? size : 0] = '\0';
+  // "<pid> (<name>) <state> <parent> …": the name may have anything in it.
   const char* const after_name = std::strrchr(text, ')');
-  int parent = -1;
-  if (after_name != nullptr) std::sscanf(after_name + 1, " %*c %d", &parent);
-  return parent;
+  if (after_name == nullptr || std::strlen(after_name) < 4) return -1;
+  return static_cast<pid_t>(std::strtol(after_name + 4, nullptr, 10));
 }
 
 // A child that its parent has not waited for yet, or none.
@@ -258,7 +258,7 @@ absl::StatusOr<UniqueFd> Run::MakeSpec() const {
   }
   if (!cgroups.pids()) {
     // The kernel refuses some more than are allowed, so that the try is seen.
-    spec.processes = static_cast<std::uint64_t>(limits_.processes + 8);
+    spec.processes = static_cast<std::uint64_t>(limits_.processes) + 8;
     spec.polled_processes = static_cast<std::uint64_t>(limits_.processes);
   }
   if (!cgroups.cpu()) {

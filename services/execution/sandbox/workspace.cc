@@ -67,7 +67,7 @@ FolderWorkspace::~FolderWorkspace() {
   std::filesystem::remove_all(folder_, error);
 }
 
-absl::Status FolderWorkspace::MakeFolder(const std::string& path) {
+absl::Status FolderWorkspace::MakeFolder(const std::string& path) const {
   if (mkdir(path.c_str(), 0700) != 0) {
     return DiskError("cannot make " + path, errno);
   }

@@ -41,7 +41,7 @@ class FolderWorkspace : public SandboxWorkspace {
   FolderWorkspace(std::string folder, std::int64_t max_bytes, int max_files,
                   gid_t group);
 
-  absl::Status MakeFolder(const std::string& path);
+  absl::Status MakeFolder(const std::string& path) const;
 
   const std::string folder_;
   const std::int64_t max_bytes_;

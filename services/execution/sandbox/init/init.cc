@@ -138,7 +138,7 @@ void MountWritable(const InitSpec& spec) {
   // Four folders of it are ours.
   snprintf(options, sizeof(options), "size=%llu,nr_inodes=%llu,mode=0755",
            static_cast<unsigned long long>(spec.disk_bytes),
-           static_cast<unsigned long long>(spec.disk_files + 4));
+           static_cast<unsigned long long>(spec.disk_files) + 4);
   if (mount("sandbox", "/box", "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
     Fail("cannot mount the writable file system");
   }
@@ -367,6 +367,7 @@ Usage Measure(bool exact) {
                                  ')');  // the name before it may hold anything
     if (fields == nullptr) continue;
     unsigned long long ticks[4] = {};  // own user and system, then children's
+    // The kernel wrote them.  NOLINTNEXTLINE(cert-err34-c)
     sscanf(fields + 1,
            " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
            &ticks[0], &ticks[1], &ticks[2], &ticks[3]);
@@ -574,6 +575,7 @@ int Init() {
   char** const argv = reader.Strings(spec.argv);
   char** const environment = reader.Strings(spec.environment);
   char** const keep = reader.Strings(spec.keep);
+  if (argv[0] == nullptr) Fail("spec");
 
   MountWritable(spec);
   ForbidUserNamespaces();
@@ -595,6 +597,8 @@ int Init() {
   if (pipe2(launch_pipe, O_CLOEXEC) != 0) Fail("pipe");
 
   Send(InitPacket::kHello, 0, nullptr, 0);
+  // With the process goes what it has allocated.
+  // NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
   if (Receive() != InitPacket::kGo) return 1;
 
   const std::int64_t init_cpu = CpuOf(RUSAGE_SELF);
