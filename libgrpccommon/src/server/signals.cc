@@ -2,6 +2,7 @@
 #include "server/signals.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -52,6 +53,11 @@ StopSignals::~StopSignals() {
 }
 
 bool StopSignals::Wait() {
+  // ThreadSanitizer runs a handler while its thread is in poll(), but keeps it
+  // back for as long as it is in read().
+  pollfd readable{.fd = pipe_ends[0], .events = POLLIN, .revents = 0};
+  while (poll(&readable, 1, -1) < 0 && errno == EINTR) {
+  }
   char byte = kInterrupt;
   while (read(pipe_ends[0], &byte, 1) < 0 && errno == EINTR) {
   }
