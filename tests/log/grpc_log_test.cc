@@ -7,8 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "google/protobuf/stubs/common.h"
 #include "grpccommon/log/logger.h"
 #include "grpcpp/version_info.h"
+
+#if GOOGLE_PROTOBUF_VERSION < 4022000
+#include "google/protobuf/stubs/logging.h"
+#endif
 
 namespace grpccommon {
 namespace {
@@ -63,6 +68,20 @@ TEST_F(GrpcLogTest, ALaterLoggerReplacesAnEarlierOne) {
   EXPECT_THAT(sink_->lines, IsEmpty());
   EXPECT_EQ(second->lines.size(), 1u);
 }
+
+#if GOOGLE_PROTOBUF_VERSION < 4022000
+TEST_F(GrpcLogTest, WhatProtobufSaysOfARequestIsALineToo) {
+  InstallGrpcLog(Logger(sink_, "tasks"));
+  GOOGLE_LOG(ERROR) << "field x contains invalid UTF-8 data";
+  GOOGLE_LOG(WARNING) << "odd";
+  EXPECT_THAT(
+      sink_->lines,
+      ElementsAre(AllOf(HasSubstr("\"level\":\"error\""),
+                        HasSubstr("field x contains invalid UTF-8 data"),
+                        HasSubstr("\"logger\":\"protobuf\"")),
+                  HasSubstr("\"level\":\"warning\"")));
+}
+#endif
 
 }  // namespace
 }  // namespace grpccommon

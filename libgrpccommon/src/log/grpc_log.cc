@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// gRPC logged through gpr up to 1.64, and logs through Abseil since.
+// gRPC logged through gpr up to 1.64, and protobuf through a handler of its own
+// up to 21; both log through Abseil since.
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "google/protobuf/stubs/common.h"
 #include "grpc/support/log.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
@@ -24,6 +28,11 @@
 #define GRPCCOMMON_GPR_LOG 1
 #endif
 
+#if GOOGLE_PROTOBUF_VERSION < 4022000
+#define GRPCCOMMON_PROTOBUF_LOG 1
+#include "google/protobuf/stubs/logging.h"
+#endif
+
 namespace grpccommon {
 namespace {
 
@@ -31,13 +40,13 @@ std::atomic<const Logger*> current{nullptr};
 // What logs while it writes a line must not come back here.
 thread_local bool writing = false;
 
-void Forward(LogLevel level, std::string_view message, std::string_view file,
-             int line) {
+void Forward(std::string_view library, LogLevel level, std::string_view message,
+             std::string_view file, int line) {
   const Logger* const logger = current.load(std::memory_order_acquire);
   if (writing || logger == nullptr) return;
   writing = true;
   logger->Log(level, message,
-              {{"logger", "grpc"}, {"file", file}, {"line", line}});
+              {{"logger", library}, {"file", file}, {"line", line}});
   writing = false;
 }
 
@@ -46,7 +55,7 @@ void ForwardGpr(gpr_log_func_args* args) {
   LogLevel level = LogLevel::kError;
   if (args->severity == GPR_LOG_SEVERITY_DEBUG) level = LogLevel::kDebug;
   if (args->severity == GPR_LOG_SEVERITY_INFO) level = LogLevel::kInfo;
-  Forward(level, args->message, args->file, args->line);
+  Forward("grpc", level, args->message, args->file, args->line);
 }
 #endif
 
@@ -61,10 +70,23 @@ class ForwardAbsl : public absl::LogSink {
     if (entry.log_severity() == absl::LogSeverity::kWarning) {
       level = LogLevel::kWarning;
     }
-    Forward(level, ToStd(entry.text_message()), ToStd(entry.source_filename()),
-            entry.source_line());
+    Forward("grpc", level, ToStd(entry.text_message()),
+            ToStd(entry.source_filename()), entry.source_line());
   }
 };
+#endif
+
+#ifdef GRPCCOMMON_PROTOBUF_LOG
+// A caller who sends text that is no UTF-8 makes protobuf say so.
+void ForwardProtobuf(google::protobuf::LogLevel severity, const char* file,
+                     int line, const std::string& message) {
+  LogLevel level = LogLevel::kError;
+  if (severity == google::protobuf::LOGLEVEL_INFO) level = LogLevel::kInfo;
+  if (severity == google::protobuf::LOGLEVEL_WARNING) {
+    level = LogLevel::kWarning;
+  }
+  Forward("protobuf", level, message, file, line);
+}
 #endif
 
 void FlushAtExit() {
@@ -86,6 +108,9 @@ void InstallGrpcLog(const Logger& logger) {
   std::atexit(FlushAtExit);
 #ifdef GRPCCOMMON_GPR_LOG
   gpr_set_log_function(ForwardGpr);
+#endif
+#ifdef GRPCCOMMON_PROTOBUF_LOG
+  google::protobuf::SetLogHandler(ForwardProtobuf);
 #endif
 #ifdef GRPCCOMMON_ABSL_LOG
   absl::AddLogSink(new ForwardAbsl());
