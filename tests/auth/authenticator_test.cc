@@ -118,6 +118,40 @@ TEST_F(AuthenticatorTest, JwtRefusesABearerWithoutToken) {
   }
 }
 
+TEST_F(AuthenticatorTest, JwtTakesNoneOfTwoTokens) {
+  const auto jwt = Jwt();
+  const std::string good = "Bearer " + Token("alice");
+  const std::vector<std::string> others = {good, "Bearer x", "Basic YTpi", ""};
+  for (const std::string& other : others) {
+    for (const Metadata& metadata :
+         {Metadata{{"authorization", good}, {"authorization", other}},
+          Metadata{{"authorization", other}, {"authorization", good}}}) {
+      EXPECT_THAT(Authenticate(*jwt, metadata),
+                  FailsWith(absl::StatusCode::kUnauthenticated,
+                            "more than one `authorization`"))
+          << other;
+    }
+  }
+}
+
+TEST_F(AuthenticatorTest, JwtRefusesASubjectWithControlCharacters) {
+  const auto jwt = Jwt();
+  for (const std::string& subject :
+       {std::string("a\nb"), std::string("a\0b", 3), std::string("\x7f")}) {
+    EXPECT_THAT(Authenticate(*jwt, Bearer(Token(subject))),
+                FailsWith(absl::StatusCode::kUnauthenticated,
+                          "`sub` has a control character"));
+  }
+  EXPECT_THAT(Authenticate(*jwt, Bearer(Token("jürgen@example"))), IsOk());
+}
+
+TEST_F(AuthenticatorTest, ApiKeyTakesNoneOfTwo) {
+  const auto keys = ApiKeys();
+  EXPECT_THAT(
+      Authenticate(*keys, {{"x-api-key", "the-key"}, {"x-api-key", "other"}}),
+      HasReason(auth_reason::kApiKeyUnknown));
+}
+
 TEST_F(AuthenticatorTest, JwtVerifiesATokenOncePerThread) {
   const auto jwt = Jwt();
   const std::string token = Token("alice");

@@ -26,6 +26,24 @@ namespace {
 using namespace std::chrono_literals;
 using PrincipalPtr = std::shared_ptr<const Principal>;
 
+// What a caller sent under `key`; empty if nothing. Of two values, a proxy in
+// front may have looked at the other one, so neither counts.
+[[gnu::hot]] absl::StatusOr<std::string_view> Credential(
+    const ServerCall& call, std::string_view key, std::string_view reason) {
+  struct {
+    std::string_view key;
+    std::string_view value;
+    int count = 0;
+  } found{.key = key};
+  call.ForEachMetadata([&found](std::string_view name, std::string_view value) {
+    if (name != found.key) return;
+    if (++found.count == 1) found.value = value;
+  });
+  if (found.count <= 1) return found.value;
+  return Unauthenticated(
+      reason, absl::StrCat("more than one `", ToAbsl(key), "`: send one"));
+}
+
 // The token of an `authorization` value; nothing if its scheme is another one.
 std::optional<std::string_view> BearerToken(std::string_view value) {
   constexpr std::string_view kScheme = "bearer";
@@ -56,8 +74,10 @@ class JwtAuthenticator : public Authenticator {
 
   [[gnu::hot]] absl::StatusOr<PrincipalPtr> Authenticate(
       ServerCall& call) override {
-    const std::optional<std::string_view> token =
-        BearerToken(call.metadata(metadata::kAuthorization));
+    const absl::StatusOr<std::string_view> sent = Credential(
+        call, metadata::kAuthorization, auth_reason::kTokenMalformed);
+    if (!sent.ok()) return sent.status();
+    const std::optional<std::string_view> token = BearerToken(*sent);
     if (!token.has_value()) return PrincipalPtr();
     const Clock::WallTime now = call.clock().WallNow();
     // Not even hashed if it is too long.
@@ -138,7 +158,10 @@ class ApiKeyAuthenticator : public Authenticator {
   }
 
   absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {
-    const std::string_view key = call.metadata(metadata::kApiKey);
+    const absl::StatusOr<std::string_view> sent =
+        Credential(call, metadata::kApiKey, auth_reason::kApiKeyUnknown);
+    if (!sent.ok()) return sent.status();
+    const std::string_view key = *sent;
     if (key.empty()) return PrincipalPtr();
     std::shared_ptr<const ApiKeySet> keys = keys_.Get();
     const absl::StatusOr<const Principal*> principal =

@@ -533,6 +533,13 @@ absl::StatusOr<VerifiedToken> JwtVerifier::ReadClaims(
   if (claims.principal.subject.empty()) {
     return Malformed("the token names nobody (`sub`)");
   }
+  // It becomes a key of databases and a part of lines.
+  if (std::any_of(claims.principal.subject.begin(),
+                  claims.principal.subject.end(), [](char c) {
+                    return absl::ascii_iscntrl(static_cast<unsigned char>(c));
+                  })) {
+    return Malformed("the token's `sub` has a control character");
+  }
   if (!options_.allowed_roles.empty()) {
     std::erase_if(claims.principal.roles, [this](const std::string& role) {
       return std::find(options_.allowed_roles.begin(),
