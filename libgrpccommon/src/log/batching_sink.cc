@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <new>
 #include <utility>
 
 #include "grpccommon/log/logger.h"
@@ -14,11 +15,10 @@ namespace grpccommon::internal {
 namespace {
 
 constexpr std::size_t kWakeBytes = 256 << 10;
-// A buffer that a burst has made larger is given back.
-constexpr std::size_t kKeepBytes = 1 << 20;
-// And so is one of threads that have gone, or are silent: after so many times
-// that the writer found nothing in it.
-constexpr int kKeepEmpty = 100;
+constexpr std::size_t kChunkBytes = 64 << 10;
+// After so many times that the writer has come round, chunks that nobody has
+// needed meanwhile are freed.
+constexpr int kDrainsBetweenTrims = 100;
 constexpr std::chrono::minutes kReportInterval{1};
 
 // A thread without signals: they are the application's, and SIGPIPE would end
@@ -46,7 +46,8 @@ BatchingSink::BatchingSink(std::unique_ptr<LogTransport> transport,
       clock_(clock),
       reserve_bytes_(
           static_cast<std::int64_t>(options.queue_bytes / (8 * kShards))),
-      wake_bytes_(std::min(kWakeBytes, options.queue_bytes / 4)),
+      wake_bytes_(static_cast<std::int64_t>(
+          std::min(kWakeBytes, options.queue_bytes / 4))),
       free_bytes_(static_cast<std::int64_t>(options.queue_bytes)),
       writer_(StartWithoutSignals([this] { Run(); })) {}
 
@@ -73,9 +74,9 @@ BatchingSink::~BatchingSink() {
   bool early;
   {
     const MutexLock lock(shard.mutex);
-    const std::size_t before = shard.lines.size();
-    const std::size_t after = before + line.size();
-    const auto missing = static_cast<std::int64_t>(after) - shard.reserved;
+    const std::int64_t before = shard.waiting;
+    const std::int64_t after = before + static_cast<std::int64_t>(line.size());
+    const std::int64_t missing = after - shard.reserved;
     if (missing > 0) {
       const std::int64_t more = std::max(missing, reserve_bytes_);
       if (Reserve(more)) {
@@ -86,7 +87,12 @@ BatchingSink::~BatchingSink() {
         return false;
       }
     }
+    if (shard.lines.empty() ||
+        line.size() > shard.lines.capacity() - shard.lines.size()) {
+      StartChunk(shard, line.size());
+    }
     shard.lines.append(line);
+    shard.waiting = after;
     early = before < wake_bytes_ && after >= wake_bytes_;
   }
   // The writer looks into all shards after it has called itself idle, so either
@@ -106,6 +112,45 @@ bool BatchingSink::Reserve(std::int64_t bytes) {
     }
   }
   return false;
+}
+
+void BatchingSink::StartChunk(Shard& shard, std::size_t bytes) {
+  shard.full.reserve(shard.full.size() + 2);
+  std::string chunk = TakeChunk();
+  chunk.reserve(std::max(bytes, kChunkBytes));
+  if (!shard.lines.empty()) shard.full.push_back(std::move(shard.lines));
+  shard.lines = std::move(chunk);
+}
+
+std::string BatchingSink::TakeChunk() {
+  const MutexLock lock(spare_mutex_);
+  if (spare_.empty()) return {};
+  std::string chunk = std::move(spare_.back());
+  spare_.pop_back();
+  unused_ = std::min(unused_, spare_.size());
+  return chunk;
+}
+
+void BatchingSink::GiveBack(std::vector<std::string>& chunks) {
+  try {
+    const MutexLock lock(spare_mutex_);
+    for (std::string& chunk : chunks) {
+      // One of a long line goes.
+      if (chunk.capacity() > kChunkBytes) continue;
+      chunk.clear();
+      spare_.push_back(std::move(chunk));
+    }
+  } catch (const std::bad_alloc&) {  // then they go as well
+  }
+  chunks.clear();
+}
+
+void BatchingSink::Trim() {
+  const MutexLock lock(spare_mutex_);
+  // Those at the front have lain there longest.
+  spare_.erase(spare_.begin(),
+               spare_.begin() + static_cast<std::ptrdiff_t>(unused_));
+  unused_ = spare_.size();
 }
 
 void BatchingSink::Wake(bool early) {
@@ -161,23 +206,22 @@ bool BatchingSink::Drain() {
     std::int64_t reserved;
     {
       const MutexLock lock(shard.mutex);
-      if (shard.lines.empty()) {
-        if (shard.found_empty < kKeepEmpty &&
-            ++shard.found_empty == kKeepEmpty) {
-          std::string().swap(shard.lines);
-        }
-        continue;
-      }
-      shard.found_empty = 0;
-      shard.lines.swap(batch_);
+      if (shard.waiting == 0) continue;
+      shard.full.push_back(std::move(shard.lines));
+      shard.lines.clear();
+      shard.full.swap(batch_);
+      shard.waiting = 0;
       reserved = std::exchange(shard.reserved, 0);
     }
     wrote = true;
-    WriteBatch(batch_);
-    batch_.clear();
-    if (batch_.capacity() > kKeepBytes) batch_.shrink_to_fit();
+    for (const std::string& lines : batch_) WriteBatch(lines);
+    GiveBack(batch_);
     // Only now, for lines that are on their way take memory as well.
     free_bytes_.fetch_add(reserved, std::memory_order_relaxed);
+  }
+  if (wrote && ++drains_ == kDrainsBetweenTrims) {
+    drains_ = 0;
+    Trim();
   }
   return wrote;
 }
@@ -185,7 +229,7 @@ bool BatchingSink::Drain() {
 bool BatchingSink::AnythingWaits() {
   return std::any_of(shards_.begin(), shards_.end(), [](Shard& shard) {
     const MutexLock lock(shard.mutex);
-    return !shard.lines.empty();
+    return shard.waiting != 0;
   });
 }
 
