@@ -6,7 +6,6 @@
 
 #include "grpc/slice.h"
 #include "grpccommon/base/string_view.h"
-#include "grpcpp/impl/codegen/metadata_map.h"
 #include "grpcpp/server_context.h"
 
 namespace grpccommon::internal {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gRPC logged through gpr up to 1.64, and protobuf through a handler of its own
-// up to 21; both log through Abseil since.
+// gRPC logs through gpr, and protobuf through a handler of its own, or both
+// through Abseil, depending on their releases.
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "base/grpc_compat.h"
 #include "google/protobuf/stubs/common.h"
 #include "grpc/support/log.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/log/logger.h"
-#include "grpcpp/version_info.h"
 
 #if __has_include("absl/log/log_sink_registry.h")
 #define GRPCCOMMON_ABSL_LOG 1
@@ -24,12 +24,7 @@
 #include "absl/log/log_sink.h"
 #include "absl/log/log_sink_registry.h"
 #endif
-#if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 65
-#define GRPCCOMMON_GPR_LOG 1
-#endif
-
-#if GOOGLE_PROTOBUF_VERSION < 4022000
-#define GRPCCOMMON_PROTOBUF_LOG 1
+#if GRPCCOMMON_PROTOBUF_LOG
 #include "google/protobuf/stubs/logging.h"
 #endif
 
@@ -50,7 +45,7 @@ void Forward(std::string_view library, LogLevel level, std::string_view message,
   writing = false;
 }
 
-#ifdef GRPCCOMMON_GPR_LOG
+#if GRPCCOMMON_GRPC_GPR_LOG
 void ForwardGpr(gpr_log_func_args* args) {
   LogLevel level = LogLevel::kError;
   if (args->severity == GPR_LOG_SEVERITY_DEBUG) level = LogLevel::kDebug;
@@ -76,7 +71,7 @@ class ForwardAbsl : public absl::LogSink {
 };
 #endif
 
-#ifdef GRPCCOMMON_PROTOBUF_LOG
+#if GRPCCOMMON_PROTOBUF_LOG
 // A caller who sends text that is no UTF-8 makes protobuf say so.
 void ForwardProtobuf(google::protobuf::LogLevel severity, const char* file,
                      int line, const std::string& message) {
@@ -106,10 +101,10 @@ void InstallGrpcLog(const Logger& logger) {
   current.store(installed.back().get(), std::memory_order_release);
   if (installed.size() > 1) return;
   std::atexit(FlushAtExit);
-#ifdef GRPCCOMMON_GPR_LOG
+#if GRPCCOMMON_GRPC_GPR_LOG
   gpr_set_log_function(ForwardGpr);
 #endif
-#ifdef GRPCCOMMON_PROTOBUF_LOG
+#if GRPCCOMMON_PROTOBUF_LOG
   google::protobuf::SetLogHandler(ForwardProtobuf);
 #endif
 #ifdef GRPCCOMMON_ABSL_LOG

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/grpc_compat.h"
 #include "grpccommon/base/clock.h"
 #include "grpccommon/status/convert.h"
 #include "grpcpp/client_context.h"
@@ -16,12 +17,8 @@
 #include "registry/call_group.h"
 #include "registry/endpoints.h"
 
-// How gRPC writes protobuf messages; it moved between its releases.
-#if __has_include("grpcpp/impl/proto_utils.h")
-#include "grpcpp/impl/proto_utils.h"
-#else
-#include "grpcpp/impl/codegen/proto_utils.h"
-#endif
+// How gRPC writes protobuf messages.
+#include GRPCCOMMON_GRPC_PROTO_UTILS_H
 
 namespace grpccommon::internal {
 

@@ -20,8 +20,8 @@ namespace grpccommon::internal {
 class CallPath {
  public:
   /// `clock` is borrowed and must outlive this.
-  CallPath(const Clock& clock, Logger logger)
-      : environment_(clock, std::move(logger)) {}
+  CallPath(const Clock& clock, Logger logger, SendHooks send_hooks = kSendHooks)
+      : environment_(clock, std::move(logger), send_hooks) {}
 
   void Use(std::shared_ptr<ServerInterceptor> interceptor, Selector selector);
 

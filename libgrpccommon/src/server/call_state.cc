@@ -182,10 +182,16 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
 
 [[gnu::hot]] grpc::internal::Call CallState::Hooked(
     const grpc::internal::Call& call) {
-  return grpc::internal::Call(call.call(), this, call.cq(),
-                              call.max_receive_message_size(), nullptr);
+#if GRPCCOMMON_GRPC_CALL_HOOK
+  if (environment_.send_hooks == SendHooks::kOurs) {
+    return grpc::internal::Call(call.call(), this, call.cq(),
+                                call.max_receive_message_size(), nullptr);
+  }
+#endif
+  return call;
 }
 
+#if GRPCCOMMON_GRPC_CALL_HOOK
 [[gnu::hot]] void CallState::PerformOpsOnCall(
     grpc::internal::CallOpSetInterface* ops, grpc::internal::Call* call) {
   switch (const OpsKind kind = KindOf(*ops); kind) {
@@ -214,6 +220,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
       return;
   }
 }
+#endif
 
 void CallState::BeforeSend(grpc::experimental::InterceptorBatchMethods& batch) {
   if (batch.QueryInterceptionHookPoint(

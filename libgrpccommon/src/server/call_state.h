@@ -9,15 +9,18 @@
 #include <string>
 #include <vector>
 
+#include "base/grpc_compat.h"
 #include "call/server_call_driver.h"
 #include "grpccommon/base/baton.h"
 #include "grpccommon/base/thread_slot.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/call/server_interceptor.h"
 #include "grpcpp/impl/call.h"
-#include "grpcpp/impl/call_hook.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "server/deadline_watch.h"
+#if GRPCCOMMON_GRPC_CALL_HOOK
+#include "grpcpp/impl/call_hook.h"
+#endif
 
 namespace grpccommon::internal {
 
@@ -67,13 +70,29 @@ class RunningCalls {
   std::array<Shard, 16> shards_;
 };
 
+/// Who runs a chain's hooks before a handler's reply is sent.
+enum class SendHooks {
+  /// We, where the handler starts the sending; only if gRPC lets us.
+  kOurs,
+  /// gRPC's interception.
+  kGrpc,
+};
+#if GRPCCOMMON_GRPC_CALL_HOOK
+inline constexpr SendHooks kSendHooks = SendHooks::kOurs;
+using CallHookBase = grpc::internal::CallHook;
+#else
+inline constexpr SendHooks kSendHooks = SendHooks::kGrpc;
+struct CallHookBase {};
+#endif
+
 /// What all calls of a server share. Outlives them.
 struct CallEnvironment {
-  CallEnvironment(const Clock& c, Logger l)
-      : clock(c), logger(std::move(l)), deadlines(c) {}
+  CallEnvironment(const Clock& c, Logger l, SendHooks s)
+      : clock(c), logger(std::move(l)), send_hooks(s), deadlines(c) {}
 
   const Clock& clock;
   const Logger logger;
+  const SendHooks send_hooks;
   RunningCalls running;
   DeadlineWatch deadlines;
 };
@@ -84,11 +103,10 @@ struct CallEnvironment {
 ///
 /// Where gRPC intercepts a batch, it starts a second, empty one when that is
 /// done, so that interceptors could wait: once more through the completion
-/// queue for each message of a stream. Ours never wait before a send, so the
-/// handler gets its call with a hook that runs them there and then sends as if
-/// there were none.
-class CallState : public grpc::experimental::Interceptor,
-                  private grpc::internal::CallHook {
+/// queue for each message of a stream. Ours never wait before a send, so where
+/// gRPC lets it be (SendHooks), the handler gets its call with a hook that runs
+/// them there and then sends as if there were none.
+class CallState : public grpc::experimental::Interceptor, private CallHookBase {
  public:
   CallState(grpc::experimental::ServerRpcInfo& info,
             CallEnvironment& environment)
@@ -120,7 +138,7 @@ class CallState : public grpc::experimental::Interceptor,
     ServerCallDriver::set_exception(call_, text);
   }
 
-  /// The call as the wrapped handler is to have it; refers to this.
+  /// The call as the wrapped handler is to have it; may refer to this.
   grpc::internal::Call Hooked(const grpc::internal::Call& call);
 
   ServerCall& call() { return call_; }
@@ -129,8 +147,10 @@ class CallState : public grpc::experimental::Interceptor,
   void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override;
 
  private:
+#if GRPCCOMMON_GRPC_CALL_HOOK
   void PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
                         grpc::internal::Call* call) override;
+#endif
   void Refuse(const ServerInterceptor* interceptor, const absl::Status& status);
   absl::Status RunStart(const ChainStep& step);
   void Received(grpc::experimental::InterceptorBatchMethods& batch);

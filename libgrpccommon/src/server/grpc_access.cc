@@ -10,9 +10,11 @@
 #include <string_view>
 #include <typeinfo>
 
+#include "base/grpc_compat.h"
+#include "google/protobuf/message.h"
 #include "grpcpp/impl/call_op_set.h"
-#include "grpcpp/impl/codegen/server_callback_handlers.h"
 #include "grpcpp/support/byte_buffer.h"
+#include GRPCCOMMON_GRPC_CALLBACK_HANDLERS_H
 
 namespace grpccommon::internal {
 namespace {
@@ -32,8 +34,13 @@ template struct Expose<MethodsTag, &grpc::Service::methods_>;
 
 // What every streaming read of the synchronous and the callback API is made of.
 // Its layout is the same for every message type, which it only points to.
-using ReadOps = grpc::internal::CallOpSet<
-    grpc::internal::CallOpRecvMessage<grpc::ByteBuffer>>;
+template <typename Message>
+using ReadOpsOf =
+    grpc::internal::CallOpSet<grpc::internal::CallOpRecvMessage<Message>>;
+using ReadOps = ReadOpsOf<grpc::ByteBuffer>;
+static_assert(sizeof(ReadOps) == sizeof(ReadOpsOf<google::protobuf::Message>));
+static_assert(alignof(ReadOps) ==
+              alignof(ReadOpsOf<google::protobuf::Message>));
 
 struct ReadInterceptionTag {
   using Member = grpc::internal::InterceptorBatchMethodsImpl ReadOps::*;
@@ -47,12 +54,6 @@ struct ReadStatusTag {
 };
 template struct Expose<ReadStatusTag, &ReadOps::saved_status_>;
 
-struct UnrefTag {
-  using Member = void (grpc::experimental::ServerRpcInfo::*)();
-  friend Member MemberOf(UnrefTag);
-};
-template struct Expose<UnrefTag, &grpc::experimental::ServerRpcInfo::Unref>;
-
 std::ptrdiff_t InterceptionOffset() {
   static const std::ptrdiff_t offset = [] {
     const ReadOps sample;
@@ -62,6 +63,13 @@ std::ptrdiff_t InterceptionOffset() {
   }();
   return offset;
 }
+
+#if GRPCCOMMON_GRPC_CALL_HOOK
+struct UnrefTag {
+  using Member = void (grpc::experimental::ServerRpcInfo::*)();
+  friend Member MemberOf(UnrefTag);
+};
+template struct Expose<UnrefTag, &grpc::experimental::ServerRpcInfo::Unref>;
 
 using grpc::internal::CallOpSendInitialMetadata;
 using grpc::internal::CallOpSendMessage;
@@ -99,6 +107,7 @@ OpsKind Classify(const std::type_info& type) {
   }
   return OpsKind::kOther;
 }
+#endif
 
 }  // namespace
 
@@ -117,6 +126,7 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
   ops->*MemberOf(ReadStatusTag()) = false;
 }
 
+#if GRPCCOMMON_GRPC_CALL_HOOK
 [[gnu::hot]] OpsKind KindOf(const CallOpSetInterface& ops) {
   // Types of two libraries are compared by the text of their names. What that
   // told is kept, by address, in the bits that an address does not use; there
@@ -158,6 +168,11 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
   }
 }
 
+[[gnu::hot]] void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {
+  (info.*MemberOf(UnrefTag()))();
+}
+#endif
+
 bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> name(
@@ -174,6 +189,10 @@ void RefuseCallbackUnary(
   // on, and has them destroyed by a virtual function of what holds them.
   using Handler =
       grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
+  using google::protobuf::Message;
+  static_assert(
+      sizeof(grpc::MessageHolder<grpc::ByteBuffer, grpc::ByteBuffer>) ==
+      sizeof(grpc::MessageHolder<Message, Message>));
   static Handler* const handler = new Handler(
       [](grpc::CallbackServerContext* context,
          const grpc::ByteBuffer* /*request*/, grpc::ByteBuffer* /*response*/) {
@@ -184,10 +203,6 @@ void RefuseCallbackUnary(
   handler->RunHandler(grpc::internal::MethodHandler::HandlerParameter(
       param.call, param.server_context, param.request, grpc::Status::OK,
       param.internal_data, param.call_requester));
-}
-
-[[gnu::hot]] void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {
-  (info.*MemberOf(UnrefTag()))();
 }
 
 void DropMessage(grpc::experimental::InterceptorBatchMethods& methods) {

@@ -5,15 +5,16 @@
 #include <memory>
 #include <vector>
 
+#include "base/grpc_compat.h"
 #include "grpcpp/impl/call_op_set.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/support/interceptor.h"
 
 /// What the call path needs of gRPC C++ beyond its documented interface, in one
-/// place: everything here was checked against the headers of gRPC 1.51 and of
-/// current releases, and each function has a test that fails if a release
-/// changes what it relies on.
+/// place. docs/decisions/0010-grpc-internals.md tells in which releases it was
+/// read; each function has a test that fails if a release changes what it
+/// relies on.
 namespace grpccommon::internal {
 
 using ServiceMethods =
@@ -30,6 +31,7 @@ const ServiceMethods& MethodsOf(const grpc::Service& service);
 /// POST_RECV_INITIAL_METADATA.
 void FailRead(grpc::experimental::InterceptorBatchMethods& methods);
 
+#if GRPCCOMMON_GRPC_CALL_HOOK
 /// What the handlers of gRPC's generated code start on a call.
 enum class OpsKind : std::uintptr_t {
   kOther,
@@ -47,6 +49,11 @@ OpsKind KindOf(const grpc::internal::CallOpSetInterface& ops);
 void DescribeSends(OpsKind kind, grpc::internal::CallOpSetInterface& ops,
                    grpc::internal::InterceptorBatchMethodsImpl& methods);
 
+/// Gives back the reference that a kCompletion batch takes of `info`, and
+/// itself gives back only if it is intercepted.
+void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
+#endif
+
 /// Whether `handler` is the one that gRPC's generated code uses for unary
 /// methods of callback services, whatever the types of its messages.
 bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
@@ -56,10 +63,6 @@ bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
 /// way of another thread.) `param.status` is not looked at.
 void RefuseCallbackUnary(
     const grpc::internal::MethodHandler::HandlerParameter& param);
-
-/// Gives back the reference that a kCompletion batch takes of `info`, and
-/// itself gives back only if it is intercepted.
-void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
 
 /// Drops the message of the batch that `methods` is about, serialised or not.
 /// Requires a PRE_SEND_MESSAGE hook.

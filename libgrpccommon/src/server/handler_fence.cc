@@ -11,12 +11,14 @@
 #include <string_view>
 #include <typeinfo>
 
+#include "base/grpc_compat.h"
 #include "call/server_call_driver.h"
-#include "grpcpp/impl/codegen/server_callback_handlers.h"
+#include "google/protobuf/message.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/sync_stream.h"
 #include "server/grpc_access.h"
+#include GRPCCOMMON_GRPC_CALLBACK_HANDLERS_H
 
 // A handler keeps the application's function in a std::function whose signature
 // names the request and reply types, of which it passes pointers only. Here the
@@ -26,6 +28,7 @@
 namespace grpccommon::internal {
 namespace {
 
+using google::protobuf::Message;
 using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
 using grpc::ServerContext;
@@ -38,6 +41,11 @@ struct Expose {
   friend typename Kind::Member MemberOf(Kind) { return member; }
 };
 
+// That the layout does not depend on the types, as far as a compiler can tell.
+template <typename One, typename Other>
+constexpr bool SameLayout = sizeof(One) == sizeof(Other) &&
+                            alignof(One) == alignof(Other);
+
 struct SyncUnary {
   static constexpr std::string_view kTemplate = "RpcMethodHandler";
   using Handler =
@@ -48,6 +56,9 @@ struct SyncUnary {
   friend Member MemberOf(SyncUnary);
 };
 template struct Expose<SyncUnary, &SyncUnary::Handler::func_>;
+static_assert(
+    SameLayout<SyncUnary::Handler, grpc::internal::RpcMethodHandler<
+                                       grpc::Service, Message, Message>>);
 
 struct SyncClientStream {
   static constexpr std::string_view kTemplate = "ClientStreamingHandler";
@@ -61,6 +72,9 @@ struct SyncClientStream {
   friend Member MemberOf(SyncClientStream);
 };
 template struct Expose<SyncClientStream, &SyncClientStream::Handler::func_>;
+static_assert(SameLayout<SyncClientStream::Handler,
+                         grpc::internal::ClientStreamingHandler<
+                             grpc::Service, Message, Message>>);
 
 struct SyncServerStream {
   static constexpr std::string_view kTemplate = "ServerStreamingHandler";
@@ -74,6 +88,9 @@ struct SyncServerStream {
   friend Member MemberOf(SyncServerStream);
 };
 template struct Expose<SyncServerStream, &SyncServerStream::Handler::func_>;
+static_assert(SameLayout<SyncServerStream::Handler,
+                         grpc::internal::ServerStreamingHandler<
+                             grpc::Service, Message, Message>>);
 
 struct SyncBidi {
   static constexpr std::string_view kTemplate = "BidiStreamingHandler";
@@ -85,6 +102,9 @@ struct SyncBidi {
   friend Member MemberOf(SyncBidi);
 };
 template struct Expose<SyncBidi, &SyncBidi::Handler::func_>;
+static_assert(
+    SameLayout<SyncBidi::Handler, grpc::internal::BidiStreamingHandler<
+                                      grpc::Service, Message, Message>>);
 
 struct CallbackUnary {
   static constexpr std::string_view kTemplate = "CallbackUnaryHandler";
@@ -95,6 +115,9 @@ struct CallbackUnary {
   friend Member MemberOf(CallbackUnary);
 };
 template struct Expose<CallbackUnary, &CallbackUnary::Handler::get_reactor_>;
+static_assert(
+    SameLayout<CallbackUnary::Handler,
+               grpc::internal::CallbackUnaryHandler<Message, Message>>);
 
 struct CallbackClientStream {
   static constexpr std::string_view kTemplate =
@@ -108,6 +131,10 @@ struct CallbackClientStream {
 };
 template struct Expose<CallbackClientStream,
                        &CallbackClientStream::Handler::get_reactor_>;
+static_assert(
+    SameLayout<
+        CallbackClientStream::Handler,
+        grpc::internal::CallbackClientStreamingHandler<Message, Message>>);
 
 struct CallbackServerStream {
   static constexpr std::string_view kTemplate =
@@ -121,6 +148,10 @@ struct CallbackServerStream {
 };
 template struct Expose<CallbackServerStream,
                        &CallbackServerStream::Handler::get_reactor_>;
+static_assert(
+    SameLayout<
+        CallbackServerStream::Handler,
+        grpc::internal::CallbackServerStreamingHandler<Message, Message>>);
 
 struct CallbackBidi {
   static constexpr std::string_view kTemplate = "CallbackBidiHandler";
@@ -132,6 +163,9 @@ struct CallbackBidi {
   friend Member MemberOf(CallbackBidi);
 };
 template struct Expose<CallbackBidi, &CallbackBidi::Handler::get_reactor_>;
+static_assert(
+    SameLayout<CallbackBidi::Handler,
+               grpc::internal::CallbackBidiHandler<Message, Message>>);
 
 void NoteException(const grpc::ServerContextBase& context,
                    std::string_view text) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <grpc/impl/codegen/compression_types.h>
+#include <grpc/compression.h>
 
 #include <chrono>
 #include <cstddef>
