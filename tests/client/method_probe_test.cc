@@ -3,14 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include "echo/v1/echo_service.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "grpc/reflection/v1/reflection.grpc.pb.h"
 
 namespace grpccommon::internal {
 namespace {
 
 using Health = ::grpc::health::v1::Health;
-using Reflection = ::grpc::reflection::v1::ServerReflection;
 
 TEST(MethodProbeTest, FindsTheNameOfAUnaryMethod) {
   grpc::Status status;
@@ -38,10 +37,10 @@ TEST(MethodProbeTest, FindsTheNameOfAServerStream) {
 TEST(MethodProbeTest, FindsTheNameOfAStreamThatNobodyFinishes) {
   EXPECT_EQ(ProbePath([](const auto& channel) {
               grpc::ClientContext context;
-              const auto stub = Reflection::NewStub(channel);
-              const auto stream = stub->ServerReflectionInfo(&context);
+              const auto stub = ::echo::v1::EchoService::NewStub(channel);
+              const auto stream = stub->BidiStream(&context);
             }),
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+            "/echo.v1.EchoService/BidiStream");
 }
 
 TEST(MethodProbeTest, KnowsNoNameWithoutACall) {

@@ -18,7 +18,6 @@
 #include <thread>
 
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/testing/certificates.h"
@@ -26,6 +25,9 @@
 #include "grpccommon/testing/status_matchers.h"
 #include "support/echo_services.h"
 #include "support/test_server.h"
+#ifdef GRPCCOMMON_OWN_REFLECTION
+#include "grpc/reflection/v1/reflection.grpc.pb.h"
+#endif
 
 namespace grpccommon {
 namespace {
@@ -410,6 +412,7 @@ TEST_F(ServerTest, WhatGrpcItselfLogsGoesToTheServersLog) {
   EXPECT_THAT(log_->text(), HasSubstr("Address already in use"));
 }
 
+#ifdef GRPCCOMMON_OWN_REFLECTION
 std::vector<std::string> ListByReflection(
     const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
   // Both versions of the protocol have the same messages.
@@ -507,6 +510,7 @@ TEST_F(ServerTest, AnswersReflectionForFilesSymbolsAndExtensions) {
   stream->WritesDone();
   EXPECT_THAT(stream->Finish(), IsOk());
 }
+#endif
 
 TEST_F(ServerTest, ChannelzTellsOfTheServer) {
   auto server = *Create({.grpc_address = "127.0.0.1:0", .channelz = true});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/reflection_service.h"
 
+#ifdef GRPCCOMMON_OWN_REFLECTION
+
 #include <set>
 #include <utility>
 
@@ -33,7 +35,9 @@ void AddFiles(const FileDescriptor& file, std::set<std::string>& seen,
   if (!seen.insert(std::string(file.name())).second) return;
   google::protobuf::FileDescriptorProto proto;
   file.CopyTo(&proto);
-  proto.SerializeToString(response.add_file_descriptor_proto());
+  // A descriptor has all that it must have.
+  static_cast<void>(
+      proto.SerializeToString(response.add_file_descriptor_proto()));
   for (int i = 0; i < file.dependency_count(); ++i) {
     AddFiles(*file.dependency(i), seen, response);
   }
@@ -180,3 +184,5 @@ std::unique_ptr<grpc::Service> CreateReflectionService(
 }
 
 }  // namespace grpccommon::internal
+
+#endif

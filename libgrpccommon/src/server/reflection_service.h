@@ -9,8 +9,9 @@
 
 namespace grpccommon::internal {
 
-/// grpc.reflection.v1 over the protos linked into the process; gRPC 1.51 itself
-/// knows v1alpha only. `services` are the full names to list.
+/// grpc.reflection.v1 over the protos linked into the process, for releases of
+/// gRPC that know v1alpha only (GRPCCOMMON_OWN_REFLECTION). `services` are the
+/// full names to list.
 std::unique_ptr<grpc::Service> CreateReflectionService(
     std::vector<std::string> services);
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/grpc_compat.h"
 #include "grpc/grpc.h"
 #include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
@@ -40,10 +41,12 @@
 #include "server/announcement.h"
 #include "server/call_path.h"
 #include "server/concerns.h"
-#include "server/reflection_service.h"
 #include "server/signals.h"
 #include "server/tls.h"
 #include "server/within.h"
+#ifdef GRPCCOMMON_OWN_REFLECTION
+#include "server/reflection_service.h"
+#endif
 
 namespace grpccommon {
 namespace {
@@ -186,8 +189,11 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
       static_cast<int>(options.max_send_message_bytes));
   // Two servers on one port would share its calls without a word.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
-                             static_cast<int>(options.max_metadata_bytes));
+  for (const char* limit : {GRPC_ARG_MAX_METADATA_SIZE,
+                            internal::kAbsoluteMaxMetadataSizeArgument}) {
+    builder.AddChannelArgument(limit,
+                               static_cast<int>(options.max_metadata_bytes));
+  }
   const KeepaliveOptions& keepalive = options.keepalive;
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
                              Milliseconds(keepalive.time));
@@ -244,11 +250,11 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   }
 }
 
-// gRPC's reflection v1alpha, on or off for this server alone: the library that
+// gRPC's own reflection, on or off for this server alone: the library that
 // brings it adds it to every server of the process by itself.
-class ReflectionV1Alpha : public grpc::ServerBuilderOption {
+class GrpcReflection : public grpc::ServerBuilderOption {
  public:
-  explicit ReflectionV1Alpha(bool on) : on_(on) {}
+  explicit GrpcReflection(bool on) : on_(on) {}
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
@@ -458,6 +464,7 @@ absl::Status Server::Impl::Listen() {
   // A probe has no credentials, and what it asks for is nobody's secret.
   builder.RegisterService(&health_service->service());
   for (grpc::Service* service : unguarded) builder.RegisterService(service);
+#ifdef GRPCCOMMON_OWN_REFLECTION
   if (options.reflection) {
     std::vector<std::string> names = call_path.service_names();
     names.push_back("grpc.health.v1.Health");
@@ -466,7 +473,8 @@ absl::Status Server::Impl::Listen() {
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
   }
-  builder.SetOption(std::make_unique<ReflectionV1Alpha>(options.reflection));
+#endif
+  builder.SetOption(std::make_unique<GrpcReflection>(options.reflection));
   if (options.channelz) grpc::channelz::experimental::InitChannelzService();
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
