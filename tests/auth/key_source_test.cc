@@ -108,6 +108,14 @@ TEST_F(KeyFileTest, AFileThatGoesAwayKeepsTheOldKeys) {
   ASSERT_EQ(unlink(path.c_str()), 0);
   clock_.Advance(1min);
   EXPECT_EQ(source->Keys()->keys()[0].id(), "a");
+  EXPECT_THAT(source->status(), FailsWith(absl::StatusCode::kNotFound, path));
+  EXPECT_THAT(sink_->LinesWhere("level", "error"), SizeIs(1));
+  EXPECT_THAT(sink_->text(), HasSubstr("old stay in force"));
+
+  folder_.Write("keys.json", *NewSigner("b").PublicJwks());
+  clock_.Advance(5s);
+  EXPECT_EQ(source->Keys()->keys()[0].id(), "b");
+  EXPECT_THAT(source->status(), IsOk());
 }
 
 TEST_F(KeyFileTest, NamesKeysThatItLeavesOut) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <thread>
@@ -328,6 +329,11 @@ TEST_F(TlsTest, ACertificateIsReloadedAndABrokenOneIsNot) {
   while (std::chrono::steady_clock::now() < looked) {
     ASSERT_THAT(Echo(Connect(server->grpc_port())), IsOk());
   }
+  std::filesystem::remove(folder_.path() + "/cert.pem");
+  ASSERT_TRUE(log_->WaitForLines(
+      "msg", "TLS files are not usable; the old ones stay in force", 2));
+  EXPECT_THAT(log_->text(), HasSubstr("No such file"));
+  EXPECT_THAT(Echo(Connect(server->grpc_port())), IsOk());
 }
 
 TEST_F(ServerTest, MessagesAboveTheLimitAreRefusedWithoutTheHandler) {

@@ -237,7 +237,8 @@ absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Create(
     if (path.empty()) continue;
     impl->watchers.push_back(std::make_unique<FileWatcher>(
         path, scheduler, paths.reload_interval,
-        [reloading = impl.get()] { reloading->Reload(); }));
+        [reloading = impl.get()] { reloading->Reload(); },
+        /*on_gone=*/[reloading = impl.get()] { reloading->Reload(); }));
   }
   return std::unique_ptr<TlsFiles>(new TlsFiles(std::move(impl)));
 }

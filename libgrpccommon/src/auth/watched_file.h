@@ -18,7 +18,7 @@ namespace grpccommon::internal {
 
 /// A file of a kind ("keys", "API keys", "access policy") that is parsed into a
 /// `T` and handed to `apply`: once by `Start`, then whenever it changes. A
-/// broken later version is logged and changes nothing.
+/// broken later version, or none, is logged and changes nothing.
 template <typename T>
 class WatchedFile {
  public:
@@ -33,7 +33,9 @@ class WatchedFile {
         apply_(std::move(apply)),
         logger_(std::move(logger)) {
     // Watched before it is read, so that no change falls in between.
-    watcher_.emplace(path_, scheduler, interval, [this] { Reload(); });
+    watcher_.emplace(
+        path_, scheduler, interval, [this] { Reload(); },
+        /*on_gone=*/[this] { Reload(); });
   }
 
   /// Errors: of reading or parsing, naming the path.
