@@ -191,6 +191,40 @@ TEST_F(ClientTest, ACallIsBoundedInTime) {
   release = true;
 }
 
+// Takes until a call's deadline has passed.
+class Dawdler : public ClientInterceptor {
+ public:
+  std::string_view name() const override { return "dawdler"; }
+  Stage stage() const override { return Stage::kUser; }
+  absl::Status OnStart(ClientCall& call) override {
+    while (SteadyClock().Now() <= *call.deadline()) std::this_thread::yield();
+    return absl::OkStatus();
+  }
+};
+
+TEST_F(ClientTest, ADeadlineThatPassesBeforeTheCallIsSentIsNobodysFailure) {
+  TestServer server(Style::kSync, false);
+  Register(AddressOf(server));
+  const auto client = Connect({.interceptors = {std::make_shared<Dawdler>()}});
+  // Enough to open a breaker.
+  for (int i = 0; i < 50; ++i) {
+    CallInfo info;
+    EXPECT_THAT(client
+                    ->Call(&EchoService::Stub::Unary, Hello(),
+                           {.timeout = 100us, .info = &info})
+                    .status(),
+                StatusIs(absl::StatusCode::kDeadlineExceeded));
+    EXPECT_EQ(info.attempts, 0);
+  }
+  const std::vector<EchoRequest> requests(50, Hello());
+  for (const auto& response : client->CallAll(&EchoService::Stub::Unary,
+                                              requests, {.timeout = 100us})) {
+    EXPECT_THAT(response.status(),
+                StatusIs(absl::StatusCode::kDeadlineExceeded));
+  }
+  EXPECT_EQ(server.probe().entered, 0);
+}
+
 TEST_F(ClientTest, ABlockingCallCanBeCancelled) {
   TestServer server(Style::kSync, false);
   std::promise<void> entered;

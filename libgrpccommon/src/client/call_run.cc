@@ -22,6 +22,11 @@ namespace grpccommon::internal {
 namespace {
 
 gpr_timespec ToCore(Clock::Duration from_now) {
+  // A deadline may pass before its attempt starts, and gRPC ends the process
+  // over a span that is negative by less than a second.
+  if (from_now <= Clock::Duration::zero()) {
+    return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+  }
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(from_now);
   gpr_timespec span;
@@ -125,6 +130,11 @@ absl::StatusOr<bool> CallRun::TryPick(RunningAttempt& attempt) {
   for (std::size_t i = 0; i < tried; ++i) avoid[i] = tried_[i].get();
   std::size_t count = tried;
   attempt.picked_at = client_.resources().clock->Now();
+  // Nobody's failure: neither breaker nor endpoint is to learn of it.
+  if (call_.deadline().has_value() && attempt.picked_at >= *call_.deadline()) {
+    return absl::DeadlineExceededError(
+        "the deadline passed before the call could be sent");
+  }
   for (;;) {
     attempt.pick = endpoints.TryPick({.hash_key = options_.hash_key,
                                       .avoid = avoid.data(),
