@@ -385,8 +385,19 @@ TEST_F(RemoteRegistryTest, RefusesOptionsOutOfRange) {
   EXPECT_EQ(code([](auto&) {}), absl::StatusCode::kOk);
   EXPECT_EQ(code([](auto& o) { o.connection.addresses.clear(); }),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code([](auto& o) { o.connection.addresses.push_back(""); }),
-            absl::StatusCode::kInvalidArgument);
+  for (const char* const address :
+       {"", "registry", "registry:", "registry:0", "registry:65536", "::1:2379",
+        "http://registry:80", "registry:80,other:80"}) {
+    EXPECT_EQ(code([&](auto& o) { o.connection.addresses = {address}; }),
+              absl::StatusCode::kInvalidArgument)
+        << address;
+  }
+  for (const char* const address :
+       {"registry_1:80", "[::1]:80", "dns:///registry:80", "unix:/run/r"}) {
+    EXPECT_EQ(code([&](auto& o) { o.connection.addresses = {address}; }),
+              absl::StatusCode::kOk)
+        << address;
+  }
   EXPECT_EQ(code([](auto& o) { o.connection.call_timeout = 1ms; }),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code([](auto& o) { o.connection.reconnect_initial = 0s; }),

@@ -11,6 +11,7 @@
 #include "grpccommon/base/string_view.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "registry/address.h"
 
 namespace grpccommon {
 
@@ -20,8 +21,22 @@ absl::Status CheckConnection(const RegistryConnectionOptions& options) {
   absl::Status valid = CheckRange(
       "addresses", static_cast<double>(options.addresses.size()), 1, 16);
   for (const std::string& address : options.addresses) {
-    if (address.empty()) {
-      valid.Update(absl::InvalidArgumentError("addresses has an empty one"));
+    // What has a scheme is for gRPC to read.
+    static constexpr std::string_view kSchemes[] = {
+        "dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:"};
+    if (std::any_of(std::begin(kSchemes), std::end(kSchemes),
+                    [&address](std::string_view scheme) {
+                      return address.starts_with(scheme);
+                    })) {
+      continue;
+    }
+    // Names of containers have underscores.
+    std::string strict = address;
+    std::replace(strict.begin(), strict.end(), '_', 'x');
+    if (const auto parsed = internal::ParseHostPort(strict); !parsed.ok()) {
+      valid.Update(absl::InvalidArgumentError(
+          absl::StrCat("addresses: ", internal::Quoted(address), ": ",
+                       parsed.status().message())));
     }
   }
   valid.Update(CheckRange("call_timeout", options.call_timeout, 100ms, 60s));
