@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +193,38 @@ TEST_F(ServerTest, AnAddressThatGrpcWouldReadOtherwiseIsRefused) {
 
 TEST_F(ServerTest, ListensOnAUnixSocket) {
   const std::string path = folder_.path() + "/socket";
+  auto server = *Create({.grpc_address = "unix:" + path});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(grpc::CreateChannel("unix:" + path,
+                                       grpc::InsecureChannelCredentials())),
+              IsOk());
+}
+
+TEST_F(ServerTest, ASocketOfARunningServerIsNotTakenFromIt) {
+  const std::string path = folder_.path() + "/socket";
+  auto first = *Create({.grpc_address = "unix:" + path});
+  ASSERT_THAT(first->Start(), IsOk());
+  for (const std::string prefix : {"unix:", "unix://"}) {
+    auto second = *Create({.grpc_address = prefix + path});
+    EXPECT_THAT(second->Start(), AllOf(StatusIs(absl::StatusCode::kUnavailable),
+                                       MessageIs(HasSubstr("in use"))));
+  }
+  EXPECT_THAT(Echo(grpc::CreateChannel("unix:" + path,
+                                       grpc::InsecureChannelCredentials())),
+              IsOk())
+      << "the first one lost its socket";
+}
+
+TEST_F(ServerTest, ASocketThatAServerLeftBehindIsTaken) {
+  const std::string path = folder_.path() + "/socket";
+  const int left = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, path.size());
+  ASSERT_EQ(
+      bind(left, reinterpret_cast<const sockaddr*>(&address), sizeof address),
+      0);
+  close(left);
   auto server = *Create({.grpc_address = "unix:" + path});
   ASSERT_THAT(server->Start(), IsOk());
   EXPECT_THAT(Echo(grpc::CreateChannel("unix:" + path,

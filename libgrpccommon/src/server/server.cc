@@ -3,6 +3,7 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -180,6 +181,28 @@ std::string WhyNoPort(const std::string& address) {
   if (fd >= 0) close(fd);
   freeaddrinfo(found);
   return reason;
+}
+
+// gRPC would take its path from a server that listens on it.
+bool SomebodyListens(std::string_view address) {
+  constexpr std::string_view kUnix = "unix:";
+  if (!address.starts_with(kUnix)) return false;
+  std::string_view path = address.substr(kUnix.size());
+  if (path.starts_with("//")) path.remove_prefix(2);
+  sockaddr_un socket_address{};
+  // Too long a path is for gRPC to refuse.
+  if (path.size() >= sizeof socket_address.sun_path) return false;
+  socket_address.sun_family = AF_UNIX;
+  path.copy(socket_address.sun_path, path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return false;
+  // A socket that its server left behind refuses; EAGAIN: it is only busy.
+  const bool listens =
+      connect(fd, reinterpret_cast<const sockaddr*>(&socket_address),
+              sizeof socket_address) == 0 ||
+      errno == EAGAIN;
+  close(fd);
+  return listens;
 }
 
 void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
@@ -453,6 +476,10 @@ absl::Status Server::Impl::Listen() {
        grpc::InsecureServerCredentials()}};
   for (const Port& port : ports) {
     if (port.address.empty()) continue;
+    if (SomebodyListens(port.address)) {
+      return absl::UnavailableError(absl::StrCat(
+          "cannot listen on ", port.address, ": Address already in use"));
+    }
     builder.AddListeningPort(port.address, port.credentials, &port.bound);
   }
   for (const auto& service : call_path.services()) {
