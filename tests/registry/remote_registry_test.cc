@@ -23,7 +23,6 @@
 #include "grpccommon/testing/status_matchers.h"
 #include "registry/fake_registry_service.h"
 #include "support/delay_proxy.h"
-#include "support/sanitized.h"
 
 namespace grpccommon {
 namespace {
@@ -625,10 +624,6 @@ TEST_F(RemoteRegistryTest, DoesNotBuildOnChangesOfNothing) {
 }
 
 TEST_F(RemoteRegistryTest, TakesNoMoreInstancesThanAnyServiceHas) {
-#ifdef GRPCCOMMON_TSAN
-  GTEST_SKIP() << "minutes: gRPC clears a message on another thread than the "
-                  "last, which is one suppressed report for each instance";
-#endif
   Connect();
   const auto watch = *registry_->Watch("s", seen_.Record());
   service_.Say(Snapshot({"a:1"}, 1));

@@ -210,6 +210,9 @@ class RemoteBackend::WatchStream final
     if (!ok) return;
     hand_over_.Take();
     const absl::Status status = Take();
+    // A large state is not kept for as long as the watch lasts, nor left for
+    // the next read to clear, on a thread of gRPC's.
+    response_ = v1::WatchResponse();
     hand_over_.Pass();
     if (status.ok()) {
       StartRead(&response_);
