@@ -8,6 +8,7 @@
 // made at first use) and what verifies it (dev_jwks.json). Without a subject
 // nothing is printed: the files are there afterwards.
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <iostream>
@@ -53,6 +54,13 @@ absl::StatusOr<grpccommon::JwtSigner> LoadSigner(const std::string& folder) {
   return signer;
 }
 
+// "user,admin" or "user admin" would be one role, which nobody asks for.
+bool IsOneWord(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](unsigned char c) {
+    return c <= ' ' || c == ',' || c == ';' || c == 0x7f;
+  });
+}
+
 struct Arguments {
   std::string folder;
   std::chrono::seconds ttl = std::chrono::hours(12);
@@ -71,6 +79,10 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
     if (value.empty()) {
       return absl::InvalidArgumentError(std::string(name) +
                                         " must not be empty");
+    }
+    if ((name == "--role" || name == "--scope") && !IsOneWord(value)) {
+      return absl::InvalidArgumentError(std::string(name) +
+                                        " takes one; repeat it for more");
     }
     if (name == "--subject") {
       arguments.claims.subject = value;
