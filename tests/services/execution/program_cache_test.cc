@@ -178,6 +178,19 @@ TEST_F(ProgramCacheTest, ShortensWhatTheCompilerSaidAndMakesItUtf8) {
             "bc");
 }
 
+TEST_F(ProgramCacheTest, ShowsNothingThatRearrangesWhatOthersRead) {
+  answer_ = testing::Exited("", 1);
+  const std::string letters = "\xC3\xA9\xC2\xA0\xE2\x80\x8E\xE2\x82\xAC";
+  answer_->error =
+      "a\x1B[31m\tb\r\n\x7F\xC2\x9B"
+      "c\xE2\x80\xAE"
+      "d\xE2\x81\xA6"
+      "e\xE2\x80\xA8" +
+      letters + std::string(1, '\0') + "\xE2\x80\xA7\xE2\x80\xAF";
+  EXPECT_EQ((*Built("escape"))->compiler_output,
+            "a?[31m\tb?\n??c?d?e?" + letters + "?\xE2\x80\xA7\xE2\x80\xAF");
+}
+
 TEST_F(ProgramCacheTest, TheLastWhoCancelsEndsTheBuild) {
   std::vector<Result> results;
   const auto first = Get("forever-compiling", results);
