@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "grpccommon/base/check_range.h"
 #include "services/common/database_settings.h"
 
 namespace platform::contest {
@@ -13,6 +14,10 @@ absl::StatusOr<std::unique_ptr<ContestApp>> ContestApp::Create(
     std::shared_ptr<ExecutionClient> executions,
     grpccommon::Scheduler& scheduler, const grpccommon::Logger& logger,
     const grpccommon::Clock& clock) {
+  const absl::Status valid = grpccommon::CheckRange(
+      "max_watches_per_user", static_cast<double>(options.max_watches_per_user),
+      1, 1e6);
+  if (!valid.ok()) return valid;
   auto app = absl::WrapUnique(new ContestApp());
   auto store = OpenContestQueue({.database = options.database,
                                  .on_error = common::LogDatabaseErrors(logger)},
@@ -25,6 +30,8 @@ absl::StatusOr<std::unique_ptr<ContestApp>> ContestApp::Create(
                                               options.live, clock);
   app->watches_ = std::make_unique<SubmissionWatches>(*app->store_, scheduler,
                                                       options.watches);
+  app->quota_ =
+      std::make_unique<common::WatchQuota>(options.max_watches_per_user);
   app->reporting_ = std::make_unique<Reporting>(
       *app->store_, scheduler,
       [backends = app->backends_.get()](const Report& report, auto done) {
@@ -58,7 +65,8 @@ absl::StatusOr<std::unique_ptr<ContestApp>> ContestApp::Create(
                                          .backends = *app->backends_,
                                          .live = *app->live_,
                                          .watches = *app->watches_,
-                                         .judging = *app->judging_},
+                                         .judging = *app->judging_,
+                                         .quota = *app->quota_},
                                         clock);
   if (!service.ok()) return service.status();
   app->service_ = *std::move(service);

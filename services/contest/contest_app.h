@@ -26,6 +26,8 @@ struct ContestAppOptions {
   ReportingOptions reporting;
   LiveContestsOptions live;
   SubmissionWatchesOptions watches;
+  /// Streams of one user, of all kinds together, in [1, 1e6].
+  std::size_t max_watches_per_user = 100;
 };
 
 /// The contest service without its server: the store, those who judge, report
@@ -64,6 +66,7 @@ class ContestApp {
   std::unique_ptr<Backends> backends_;
   std::unique_ptr<LiveContests> live_;
   std::unique_ptr<SubmissionWatches> watches_;
+  std::unique_ptr<common::WatchQuota> quota_;
   std::unique_ptr<Reporting> reporting_;
   std::unique_ptr<Judging> judging_;
   std::unique_ptr<ContestService> service_;

@@ -138,6 +138,14 @@ v1::Contest ContestService::Show(const Contest& contest,
                  Manages(caller, contest) || ProblemsShownAt(contest, now));
 }
 
+template <typename Writer>
+absl::Status ContestService::TakePlace(
+    const Caller& caller, const std::shared_ptr<Writer>& writer) const {
+  // A process watches for many.
+  if (caller.service) return absl::OkStatus();
+  return parts_.quota.Take(caller.id, writer);
+}
+
 grpc::ServerUnaryReactor* ContestService::CreateContest(
     grpc::CallbackServerContext* context,
     const v1::CreateContestRequest* request,
@@ -441,15 +449,16 @@ grpc::ServerWriteReactor<v1::SubmissionUpdate>* ContestService::WatchSubmission(
     const v1::WatchSubmissionRequest* request) {
   const auto writer = StreamWriter<v1::SubmissionUpdate>::Create(*context);
   const std::string id = CanonicalId(request->submission_id());
+  const Caller caller = CallerOf(*context);
+  absl::Status status = TakePlace(caller, writer);
   // First, so that no verdict is missed.
-  absl::Status status = parts_.watches.Add(id, writer);
+  if (status.ok()) status = parts_.watches.Add(id, writer);
   if (status.ok()) {
-    status = parts_.store.Read(
-        [this, writer, id, caller = CallerOf(*context)](ContestStore& store) {
-          const auto seen = FindSubmission(store, id, caller);
-          if (!seen.ok()) return writer->Finish(seen.status());
-          parts_.watches.Start(writer, seen->submission);
-        });
+    status = parts_.store.Read([this, writer, id, caller](ContestStore& store) {
+      const auto seen = FindSubmission(store, id, caller);
+      if (!seen.ok()) return writer->Finish(seen.status());
+      parts_.watches.Start(writer, seen->submission);
+    });
   }
   if (!status.ok()) writer->Finish(status);
   return writer->reactor();
@@ -499,10 +508,15 @@ grpc::ServerWriteReactor<v1::LeaderboardUpdate>*
 ContestService::GetLeaderboardStream(grpc::CallbackServerContext* context,
                                      const v1::GetLeaderboardRequest* request) {
   const auto writer = StreamWriter<v1::LeaderboardUpdate>::Create(*context);
+  const Caller caller = CallerOf(*context);
+  if (absl::Status taken = TakePlace(caller, writer); !taken.ok()) {
+    writer->Finish(taken);
+    return writer->reactor();
+  }
   parts_.live.Look(
       CanonicalId(request->contest_id()),
-      [writer, caller = CallerOf(*context)](
-          const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
+      [writer,
+       caller](const absl::StatusOr<std::shared_ptr<LiveContest>>& contest) {
         const absl::Status status = contest.ok()
                                         ? (*contest)->WatchBoard(caller, writer)
                                         : contest.status();
@@ -574,6 +588,10 @@ grpc::ServerWriteReactor<v1::Announcement>* ContestService::WatchAnnouncements(
     grpc::CallbackServerContext* context,
     const v1::WatchAnnouncementsRequest* request) {
   const auto writer = StreamWriter<v1::Announcement>::Create(*context);
+  if (absl::Status taken = TakePlace(CallerOf(*context), writer); !taken.ok()) {
+    writer->Finish(taken);
+    return writer->reactor();
+  }
   parts_.live.Look(
       CanonicalId(request->contest_id()),
       [writer, after = request->after()](

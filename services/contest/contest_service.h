@@ -12,6 +12,7 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "platform/contest/v1/contest_service.grpc.pb.h"
+#include "services/common/watch_quota.h"
 #include "services/contest/backends.h"
 #include "services/contest/contest_store.h"
 #include "services/contest/judging.h"
@@ -31,6 +32,7 @@ class ContestService final : public v1::ContestService::CallbackService {
     LiveContests& live;
     SubmissionWatches& watches;
     Judging& judging;
+    common::WatchQuota& quota;
   };
 
   /// The clock is borrowed and must outlive the service.
@@ -101,6 +103,10 @@ class ContestService final : public v1::ContestService::CallbackService {
       ContestStore& store, const v1::UpdateContestRequest& request,
       const Caller& caller, const std::vector<ContestProblem>& problems) const;
   v1::Contest Show(const Contest& contest, const Caller& caller) const;
+  // A place for a stream of the caller's.
+  template <typename Writer>
+  absl::Status TakePlace(const Caller& caller,
+                         const std::shared_ptr<Writer>& writer) const;
 
   const Parts parts_;
   const grpccommon::Clock& clock_;

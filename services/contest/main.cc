@@ -61,6 +61,8 @@ int main() {
       settings.Integer("MAX_FAILURES", 50, 1, 1'000'000);
   app_options.live.poll_interval = app_options.watches.poll_interval =
       settings.Duration("POLL_INTERVAL", 500ms, 10ms, 1min);
+  app_options.max_watches_per_user =
+      settings.Integer("MAX_WATCHES_PER_USER", std::size_t{100}, 1, 1'000'000);
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 

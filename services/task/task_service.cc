@@ -80,7 +80,8 @@ TaskService::TaskService(StoreQueue& store, TaskServiceOptions options,
       clock_(clock),
       create_rules_(std::move(create_rules)),
       command_rules_(std::move(command_rules)),
-      broadcaster_({.max_watchers = options_.max_watchers}) {}
+      broadcaster_({.max_watchers = options_.max_watchers}),
+      quota_(options_.max_watches_per_owner) {}
 
 TaskService::~TaskService() = default;
 
@@ -221,6 +222,11 @@ grpc::ServerWriteReactor<TaskEvent>* TaskService::WatchTasks(
   const absl::StatusOr<Scope> scope = options_.scope_of(*context);
   if (!scope.ok()) {
     writer->Finish(scope.status());
+    return writer->reactor();
+  }
+  const absl::Status taken = quota_.Take(scope->owner, writer);
+  if (!taken.ok()) {
+    writer->Finish(taken);
     return writer->reactor();
   }
   TaskWatch::Start start{

@@ -11,6 +11,7 @@
 #include "grpccommon/validate/validator.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
+#include "services/common/watch_quota.h"
 #include "services/task/task_watch.h"
 #include "taskservice/task_service.grpc.pb.h"
 
@@ -29,6 +30,8 @@ struct TaskServiceOptions {
   /// Events that wait for a watcher before it is told that it is too slow.
   std::size_t watch_queue = 512;
   std::size_t max_watchers = 10'000;
+  /// Of one owner, at least 1: so nobody takes the places of all.
+  std::size_t max_watches_per_owner = 100;
   /// What one bulk creation may answer with, in bytes: clients take no larger
   /// message by default.
   std::size_t max_bulk_bytes = 3 << 20;
@@ -105,6 +108,7 @@ class TaskService final : public taskservice::TaskService::CallbackService {
   const std::unique_ptr<grpccommon::Validator> create_rules_;
   const std::unique_ptr<grpccommon::Validator> command_rules_;
   TaskBroadcaster broadcaster_;
+  common::WatchQuota quota_;
 };
 
 }  // namespace platform::task

@@ -1039,6 +1039,48 @@ TEST_P(ContestServiceTest, RefusesMoreWatchesOfSubmissionsThanItMay) {
   }
 }
 
+TEST_P(ContestServiceTest, NobodyTakesAllPlacesOfWatchers) {
+  process_.reset();
+  ContestAppOptions options = TestApp(url());
+  options.max_watches_per_user = 2;
+  process_.emplace(options, environment_.registry);
+  client_.emplace(process_->stub());
+  const v1::Contest contest = MakeWith({"bob", "eve"});
+  const auto taken = client_->Submit(contest.id(), "bob", "hang");
+  const auto watch = [&](const std::string& who) {
+    return std::make_unique<BoardWatcher>(process_->stub(), contest.id(), who);
+  };
+  std::vector<std::unique_ptr<BoardWatcher>> of_bob;
+  for (int i = 0; i < 2; ++i) {
+    of_bob.push_back(watch("bob"));
+    ASSERT_TRUE(of_bob.back()->Next());
+  }
+  const auto too_much = AllOf(StatusIs(absl::StatusCode::kResourceExhausted),
+                              HasReason("CALLER_WATCHES_TOO_MUCH"));
+  const auto third = watch("bob");
+  EXPECT_FALSE(third->Next());
+  EXPECT_THAT(grpccommon::FromGrpcStatus(third->Finish()), too_much);
+  EXPECT_THAT(client_->Judged(taken->id(), "bob"), too_much);
+  const auto context = ContestClient::As("bob");
+  v1::WatchAnnouncementsRequest request;
+  request.set_contest_id(contest.id());
+  const auto announcements =
+      process_->stub().WatchAnnouncements(context.get(), request);
+  EXPECT_THAT(grpccommon::FromGrpcStatus(announcements->Finish()), too_much);
+  // Others are not bob, and a process watches for many.
+  std::vector<std::unique_ptr<BoardWatcher>> of_others;
+  for (const char* const who : {"eve", "eve", "gateway service",
+                                "gateway service", "gateway service"}) {
+    of_others.push_back(watch(who));
+    EXPECT_TRUE(of_others.back()->Next()) << who;
+  }
+  // A place is free once the server has seen the end of a stream.
+  of_bob.pop_back();
+  environment_.backends.executions.Release();
+  while (!client_->Judged(taken->id(), "bob").ok()) {
+  }
+}
+
 TEST_P(ContestServiceTest, SecretsGetIntoNoLog) {
   const v1::Contest contest = MakeWith({"bob"});
   Judge(contest, "bob", "accept #my secret program");

@@ -586,6 +586,29 @@ TEST_P(TaskServiceTest, ForgetsAWatcherThatHasGone) {
   EXPECT_TRUE(Create("x").ok());
 }
 
+TEST_P(TaskServiceTest, NobodyTakesAllPlacesOfWatchers) {
+  Stop();
+  Start({.max_watches_per_owner = 1});
+  EXPECT_TRUE(Create("x").ok());
+  TaskEvent event;
+  {
+    const Watch first = StartWatch();
+    EXPECT_EQ(first.NextTitle(), "x");
+    const Watch second = StartWatch();
+    EXPECT_FALSE(second.reader->Read(&event));
+    const absl::Status refused = FromGrpcStatus(second.reader->Finish());
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(ReasonOf(refused), "CALLER_WATCHES_TOO_MUCH");
+    const Watch of_bob = StartWatch({}, "bob");
+    WaitForWatchers(2);
+  }
+  // The place is free once the server has seen the end of the stream.
+  for (bool watching = false; !watching;) {
+    const Watch again = StartWatch();
+    watching = again.reader->Read(&event);
+  }
+}
+
 TEST_P(TaskServiceTest, EndsWatchesSoThatTheServerCanDrain) {
   EXPECT_TRUE(Create("x").ok());
   const Watch watch = StartWatch();
