@@ -28,6 +28,7 @@
 #include "http/raw_client.h"
 #include "support/free_port.h"
 #include "support/resident_memory.h"
+#include "support/sanitized.h"
 
 namespace platform::test {
 namespace {
@@ -97,6 +98,7 @@ Platform::~Platform() {
   clients_.reset();
   for (const auto& [name, process] : processes_) {
     if (process.pid > 0) Kill(name);
+    EXPECT_EQ(grpccommon::test::SanitizerReport(Log(name)), "") << name;
   }
 }
 
@@ -183,7 +185,8 @@ bool Platform::Start(const std::string& name, const Settings& more) {
   for (const Settings* const over : {&more_, &more}) {
     for (const auto& [variable, value] : *over) settings[variable] = value;
   }
-  std::vector<std::string> environment;
+  std::vector<std::string> environment =
+      grpccommon::test::InheritedEnvironment();
   for (const auto& [variable, value] : settings) {
     environment.push_back(absl::StrCat(variable, "=", value));
   }

@@ -25,6 +25,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "health/scripted_health_server.h"
+#include "support/sanitized.h"
 
 namespace grpccommon {
 namespace {
@@ -50,11 +51,8 @@ class Process {
   Process(const std::string& program, std::vector<std::string> arguments,
           std::vector<std::string> environment = {}) {
     arguments.insert(arguments.begin(), program);
-    for (const char* const name :
-         {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LD_LIBRARY_PATH"}) {
-      const char* const value = getenv(name);
-      if (value == nullptr) continue;
-      environment.push_back(std::string(name) + "=" + value);
+    for (std::string& variable : test::InheritedEnvironment()) {
+      environment.push_back(std::move(variable));
     }
     int out[2];
     int err[2];

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "support/sanitized.h"
 
 namespace platform::common {
 
@@ -69,7 +70,10 @@ class ServiceProcess {
     Set("DRAIN_DELAY", "0s");
     Set("RATE_LIMIT", "false");
   }
-  ~ServiceProcess() { Kill(SIGKILL); }
+  ~ServiceProcess() {
+    Kill(SIGKILL);
+    EXPECT_EQ(grpccommon::test::SanitizerReport(Log()), "");
+  }
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
 
@@ -84,7 +88,7 @@ class ServiceProcess {
   /// Starts it without waiting for anything.
   void Launch() {
     (void)DevToken(folder_, "--subject nobody");  // makes the keys
-    std::vector<std::string> texts;
+    std::vector<std::string> texts = grpccommon::test::InheritedEnvironment();
     for (const auto& [name, value] : settings_) {
       texts.push_back(name + "=" + value);
     }
