@@ -590,6 +590,194 @@ class MixedEcho : public test::EchoService::WithCallbackMethod_Unary<
   }
 };
 
+// Methods of every kind that get bytes, not messages.
+class RawEcho : public test::EchoService::WithRawCallbackMethod_Unary<
+                    test::EchoService::WithRawCallbackMethod_ServerStream<
+                        test::EchoService::WithRawCallbackMethod_ClientStream<
+                            test::EchoService::WithRawCallbackMethod_BidiStream<
+                                test::EchoService::Service>>>> {
+ public:
+  std::atomic<int> entered{0};
+
+ private:
+  using Bytes = grpc::ByteBuffer;
+
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
+                                  const Bytes* request,
+                                  Bytes* response) override {
+    ++entered;
+    *response = *request;
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  grpc::ServerWriteReactor<Bytes>* ServerStream(grpc::CallbackServerContext*,
+                                                const Bytes* request) override {
+    ++entered;
+    class Reactor : public grpc::ServerWriteReactor<Bytes> {
+     public:
+      explicit Reactor(const Bytes& bytes) : bytes_(bytes) {
+        StartWriteAndFinish(&bytes_, grpc::WriteOptions(), grpc::Status::OK);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      Bytes bytes_;
+    };
+    return new Reactor(*request);
+  }
+  grpc::ServerReadReactor<Bytes>* ClientStream(grpc::CallbackServerContext*,
+                                               Bytes* response) override {
+    ++entered;
+    class Reactor : public grpc::ServerReadReactor<Bytes> {
+     public:
+      explicit Reactor(Bytes* response) : response_(response) {
+        StartRead(&bytes_);
+      }
+      void OnReadDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::OK);
+        *response_ = bytes_;
+        StartRead(&bytes_);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      Bytes* const response_;
+      Bytes bytes_;
+    };
+    return new Reactor(response);
+  }
+  grpc::ServerBidiReactor<Bytes, Bytes>* BidiStream(
+      grpc::CallbackServerContext*) override {
+    ++entered;
+    class Reactor : public grpc::ServerBidiReactor<Bytes, Bytes> {
+     public:
+      Reactor() { StartRead(&bytes_); }
+      void OnReadDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::OK);
+        StartWrite(&bytes_);
+      }
+      void OnWriteDone(bool ok) override {
+        if (ok) StartRead(&bytes_);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      Bytes bytes_;
+    };
+    return new Reactor();
+  }
+};
+
+// A unary method and a server stream that are written as streams.
+class StreamedEcho
+    : public test::EchoService::WithStreamedUnaryMethod_Unary<
+          test::EchoService::WithSplitStreamingMethod_ServerStream<
+              test::EchoService::Service>> {
+ public:
+  std::atomic<int> entered{0};
+
+ private:
+  template <typename Stream>
+  grpc::Status Echo(Stream* stream) {
+    ++entered;
+    EchoRequest request;
+    EchoResponse response;
+    stream->Read(&request);
+    response.set_text(request.text());
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+  grpc::Status StreamedUnary(
+      grpc::ServerContext*,
+      grpc::ServerUnaryStreamer<EchoRequest, EchoResponse>* stream) override {
+    return Echo(stream);
+  }
+  grpc::Status StreamedServerStream(
+      grpc::ServerContext*,
+      grpc::ServerSplitStreamer<EchoRequest, EchoResponse>* stream) override {
+    return Echo(stream);
+  }
+};
+
+// Refuses or admits every call.
+class Door : public ServerInterceptor {
+ public:
+  std::string_view name() const override { return "door"; }
+  Stage stage() const override { return Stage::kUser; }
+  absl::Status OnStart(ServerCall&) override {
+    return open ? absl::OkStatus() : PermissionDenied("CLOSED", "closed");
+  }
+  std::atomic<bool> open{false};
+};
+
+TEST(CallPathTest, MethodsThatGetBytesAreGuarded) {
+  const auto door = std::make_shared<Door>();
+  RawEcho service;
+  auto server = *Server::Create(
+      {.name = "raw", .drain_delay = 0s, .log = {.destination = "/dev/null"}});
+  server->Add<test::EchoService>(service).Use(door);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = test::EchoService::NewStub(server->InProcessChannel());
+  EchoRequest request;
+  request.set_text("hello");
+  for (const bool open : {false, true}) {
+    door->open = open;
+    const std::string said = open ? "hello" : "";
+    EchoResponse response;
+    grpc::ClientContext unary;
+    EXPECT_EQ(stub->Unary(&unary, request, &response).ok(), open);
+    EXPECT_EQ(response.text(), said);
+    response.Clear();
+    grpc::ClientContext from_server;
+    const auto reader = stub->ServerStream(&from_server, request);
+    EXPECT_EQ(reader->Read(&response), open);
+    EXPECT_EQ(response.text(), said);
+    EXPECT_EQ(reader->Finish().ok(), open);
+    response.Clear();
+    grpc::ClientContext from_client;
+    const auto writer = stub->ClientStream(&from_client, &response);
+    writer->Write(request);
+    writer->WritesDone();
+    EXPECT_EQ(writer->Finish().ok(), open);
+    EXPECT_EQ(response.text(), said);
+    response.Clear();
+    grpc::ClientContext both;
+    const auto stream = stub->BidiStream(&both);
+    stream->Write(request);
+    EXPECT_EQ(stream->Read(&response), open);
+    EXPECT_EQ(response.text(), said);
+    stream->WritesDone();
+    EXPECT_EQ(stream->Finish().ok(), open);
+    EXPECT_EQ(service.entered, open ? 4 : 0);
+  }
+}
+
+TEST(CallPathTest, MethodsThatAreWrittenAsStreamsAreGuarded) {
+  const auto door = std::make_shared<Door>();
+  StreamedEcho service;
+  auto server = *Server::Create({.name = "streamed",
+                                 .drain_delay = 0s,
+                                 .log = {.destination = "/dev/null"}});
+  server->Add<test::EchoService>(service).Use(door);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = test::EchoService::NewStub(server->InProcessChannel());
+  EchoRequest request;
+  request.set_text("hello");
+  for (const bool open : {false, true}) {
+    door->open = open;
+    EchoResponse response;
+    grpc::ClientContext unary;
+    EXPECT_EQ(stub->Unary(&unary, request, &response).ok(), open);
+    EXPECT_EQ(response.text(), open ? "hello" : "");
+    grpc::ClientContext stream;
+    const auto reader = stub->ServerStream(&stream, request);
+    EXPECT_EQ(reader->Read(&response), open);
+    EXPECT_EQ(reader->Finish().ok(), open);
+    EXPECT_EQ(service.entered, open ? 2 : 0);
+  }
+}
+
 TEST(CallPathTest, AServiceThatMixesStylesIsGuardedMethodByMethod) {
   class Gate : public ServerInterceptor {
    public:

@@ -169,9 +169,9 @@ class GRPCCOMMON_EXPORT Logger {
   const Clock* clock_;
 };
 
-/// Sends what gRPC core logs to `logger` until the process ends or another
-/// logger is installed. gRPC from 1.65 on logs through Abseil's log instead;
-/// both are covered (with Abseil before its log library: gRPC only).
+/// Sends what gRPC core and protobuf log to `logger` until the process ends or
+/// another is installed. Later versions log through Abseil's log instead; both
+/// are covered (with Abseil before its log library: those two only).
 GRPCCOMMON_EXPORT void InstallGrpcLog(const Logger& logger);
 
 }  // namespace grpccommon
