@@ -32,8 +32,8 @@ inline std::vector<std::string> InheritedEnvironment() {
   return variables;
 }
 
-/// What a program printed, from its sanitizer's first report on; empty if there
-/// is none. One that is killed has no exit code to tell by.
+/// What a program printed, from its sanitizer's first report on, 8 KiB of it at
+/// most; empty if there is none. A killed one has no exit code to tell by.
 inline std::string SanitizerReport(std::string_view printed) {
   std::size_t first = std::string_view::npos;
   for (const std::string_view mark :
@@ -42,7 +42,7 @@ inline std::string SanitizerReport(std::string_view printed) {
     first = std::min(first, printed.find(mark));
   }
   if (first == std::string_view::npos) return "";
-  return std::string(printed.substr(first));
+  return std::string(printed.substr(first, 8192));
 }
 
 }  // namespace grpccommon::test

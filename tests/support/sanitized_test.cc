@@ -19,6 +19,10 @@ TEST(SanitizerReportTest, IsWhatFollowsTheFirstMark) {
                               "a.cc:3:1: runtime error: overflow"),
               StartsWith("WARNING: ThreadSanitizer"));
   EXPECT_NE(SanitizerReport("==7==ERROR: LeakSanitizer: 8 bytes"), "");
+  EXPECT_EQ(
+      SanitizerReport("WARNING: ThreadSanitizer" + std::string(1 << 20, 'x'))
+          .size(),
+      8192);
   EXPECT_NE(SanitizerReport("a.cc:3:1: runtime error: shift"), "");
 }
 
