@@ -68,6 +68,12 @@ absl::StatusOr<Store> OpenStore(const Settings& settings,
                                 const grpccommon::Logger& logger) {
   Store store;
   if (settings.etcd.empty()) {
+    // Whoever means etcd is not to get a store that forgets.
+    if (!settings.etcd_user.empty() || !settings.etcd_password.empty() ||
+        !settings.etcd_ca_file.empty()) {
+      return absl::InvalidArgumentError(
+          "GRPCCOMMON_APP_ETCD_… is set without GRPCCOMMON_APP_ETCD");
+    }
     auto memory = grpccommon::LeaseStore::Create(scheduler, {}, logger);
     if (!memory.ok()) return memory.status();
     store.memory = *std::move(memory);

@@ -136,7 +136,10 @@ TEST_F(RegistryProcessTest, RefusesAConfigurationThatMakesNoSense) {
                                                {"APP_GRACE", "-1s"},
                                                {"APP_GRACE", "soon"},
                                                {"APP_GRACE", "2h"},
-                                               {"APP_ETCD", ","}}) {
+                                               {"APP_ETCD", ","},
+                                               {"APP_ETCD", "etcd"},
+                                               {"APP_ETCD_USER", "u"},
+                                               {"APP_ETCD_CA_FILE", "ca"}}) {
     common::ServiceProcess refused(REGISTRY_SERVICE, folder_.path(), "refused");
     refused.Set(name, value);
     refused.Launch();
