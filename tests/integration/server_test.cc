@@ -98,6 +98,8 @@ TEST_F(ServerTest, NamesTheOptionThatIsOutOfRange) {
   refused({.keepalive = {.time = 1ms}}, "keepalive.time");
   refused({.connection = {.max_age = 1ms}}, "connection.max_age");
   refused({.grace_period = -1s}, "grace_period");
+  refused({.memory_quota_bytes = 1}, "memory_quota_bytes must be");
+  refused({.max_sync_threads = 1}, "max_sync_threads must be");
   refused({.max_health_watches = 0}, "max_health_watches: ");
   refused({.tracing = TracingOptions{.sample_ratio = 2}},
           "tracing: sample_ratio");
@@ -109,6 +111,14 @@ TEST_F(ServerTest, NamesTheOptionThatIsOutOfRange) {
               MessageIs(HasSubstr("auth.policy_file: cannot read /no/rules")));
   EXPECT_THAT(Create({.auth = {.api_key_file = "/no/keys"}}),
               MessageIs(HasSubstr("auth.api_key_file: cannot read /no/keys")));
+}
+
+TEST_F(ServerTest, ServesWithTheLeastThatMayBeConfigured) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0",
+                         .memory_quota_bytes = 64 << 10,
+                         .max_sync_threads = 2});
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
 }
 
 TEST_F(ServerTest, OptionsThatNeedOthersAreRefusedAlone) {

@@ -136,8 +136,16 @@ absl::Status CheckOptions(const ServerOptions& options) {
       CheckRange("connection.max_concurrent_calls",
                  static_cast<double>(options.connection.max_concurrent_calls),
                  0, kMostBytes));
-  valid.Update(
-      CheckRange("max_sync_threads", options.max_sync_threads, 0, 1 << 20));
+  // With less than these, gRPC serves nobody.
+  if (options.max_sync_threads != 0) {
+    valid.Update(
+        CheckRange("max_sync_threads", options.max_sync_threads, 2, 1 << 20));
+  }
+  if (options.memory_quota_bytes != 0) {
+    valid.Update(CheckRange("memory_quota_bytes",
+                            static_cast<double>(options.memory_quota_bytes),
+                            64 << 10, 9e15));
+  }
   valid.Update(CheckRange("drain_delay", options.drain_delay,
                           nanoseconds::zero(), hours(1)));
   valid.Update(CheckRange("grace_period", options.grace_period,

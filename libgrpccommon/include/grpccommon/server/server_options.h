@@ -213,10 +213,10 @@ struct ServerOptions {
   /// requests are refused with UNIMPLEMENTED: gRPC inflates a message before it
   /// looks at `max_receive_message_bytes`, so that others can fill the memory.
   Compression compression = Compression::kNone;
-  /// Bound on the memory that gRPC's buffers use, in bytes; 0: none.
+  /// Bound on the memory of gRPC's buffers, in bytes, from 64 KiB; 0: none.
   std::size_t memory_quota_bytes = 0;
-  /// Bound on the threads of synchronous services; 0: none. Beyond it gRPC
-  /// answers RESOURCE_EXHAUSTED.
+  /// Bound on the threads of synchronous services, from 2, since one waits for
+  /// calls; 0: none. Beyond it gRPC answers RESOURCE_EXHAUSTED.
   int max_sync_threads = 0;
 
   /// How long the server keeps serving after it has said that it will stop, so
