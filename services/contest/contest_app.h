@@ -27,7 +27,7 @@ struct ContestAppOptions {
   LiveContestsOptions live;
   SubmissionWatchesOptions watches;
   /// Streams of one user, of all kinds together, in [1, 1e6].
-  std::size_t max_watches_per_user = 100;
+  std::size_t max_watches_per_user = 1000;
 };
 
 /// The contest service without its server: the store, those who judge, report

@@ -62,7 +62,7 @@ int main() {
   app_options.live.poll_interval = app_options.watches.poll_interval =
       settings.Duration("POLL_INTERVAL", 500ms, 10ms, 1min);
   app_options.max_watches_per_user =
-      settings.Integer("MAX_WATCHES_PER_USER", std::size_t{100}, 1, 1'000'000);
+      settings.Integer("MAX_WATCHES_PER_USER", std::size_t{1000}, 1, 1'000'000);
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 

@@ -31,7 +31,7 @@ struct TaskServiceOptions {
   std::size_t watch_queue = 512;
   std::size_t max_watchers = 10'000;
   /// Of one owner, at least 1: so nobody takes the places of all.
-  std::size_t max_watches_per_owner = 100;
+  std::size_t max_watches_per_owner = 1000;
   /// What one bulk creation may answer with, in bytes: clients take no larger
   /// message by default.
   std::size_t max_bulk_bytes = 3 << 20;
