@@ -182,14 +182,20 @@ class CallStateFactory
  public:
   /// `environment` is borrowed and must outlive the server.
   explicit CallStateFactory(CallEnvironment& environment)
-      : environment_(environment) {}
+      : environment_(environment) {
+    set_up_.Pass();
+  }
   [[gnu::hot]] grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
+    set_up_.Take();
     return new CallState(*info, environment_);
   }
 
  private:
   CallEnvironment& environment_;
+  // From what was made before the server to its calls, which may come on a
+  // thread that gRPC has had for longer than that.
+  Baton set_up_;
 };
 
 /// What a guarded handler's Deserialize learns of a request, for the CallState
