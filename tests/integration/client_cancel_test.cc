@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/call/cancellation.h"
@@ -90,15 +91,22 @@ TEST_F(ClientCancelTest, CallsThatAreCancelledLeaveNothingBehind) {
     return ResidentMebibytes();
   };
   run(CancelledCalls() / 5);
-  const double before = settled();
-  run(CancelledCalls());
-  const double after = settled();
-  std::cout << cancelled << " calls cancelled, " << before << " MiB before, "
-            << after << " MiB after\n";
-  EXPECT_GT(cancelled, CancelledCalls() / 2);
+  double before = settled();
+  double growth = 0;
+  // A heap may settle elsewhere once, what is left behind is left each time.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    cancelled = 0;
+    run(CancelledCalls());
+    const double after = settled();
+    std::cout << cancelled << " calls cancelled, " << before << " MiB before, "
+              << after << " MiB after\n";
+    EXPECT_GT(cancelled, CancelledCalls() / 2);
+    growth = after - std::exchange(before, after);
+    if (growth < 16.0) break;
+  }
 #ifndef GRPCCOMMON_SANITIZED
   // A kilobyte for each would be 20.
-  EXPECT_LT(after - before, 16.0);
+  EXPECT_LT(growth, 16.0);
 #endif
 }
 
