@@ -90,10 +90,10 @@ struct CallEnvironment {
   CallEnvironment(const Clock& c, Logger l, SendHooks s)
       : clock(c), logger(std::move(l)), send_hooks(s), deadlines(c) {}
 
+  RunningCalls running;
   const Clock& clock;
   const Logger logger;
   const SendHooks send_hooks;
-  RunningCalls running;
   DeadlineWatch deadlines;
 };
 
