@@ -30,16 +30,12 @@ using PrincipalPtr = std::shared_ptr<const Principal>;
 // front may have looked at the other one, so neither counts.
 [[gnu::hot]] absl::StatusOr<std::string_view> Credential(
     const ServerCall& call, std::string_view key, std::string_view reason) {
-  struct {
-    std::string_view key;
-    std::string_view value;
-    int count = 0;
-  } found{.key = key};
-  call.ForEachMetadata([&found](std::string_view name, std::string_view value) {
-    if (name != found.key) return;
-    if (++found.count == 1) found.value = value;
+  std::string_view found;
+  int count = 0;
+  call.ForEachMetadata([&](std::string_view name, std::string_view value) {
+    if (name == key && ++count == 1) found = value;
   });
-  if (found.count <= 1) return found.value;
+  if (count <= 1) return found;
   return Unauthenticated(
       reason, absl::StrCat("more than one `", ToAbsl(key), "`: send one"));
 }
