@@ -3,7 +3,6 @@
 
 #include <openssl/sha.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <string_view>
@@ -12,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/utf8.h"
+#include "re2/re2.h"
 
 namespace platform::execution {
 namespace {
@@ -48,37 +48,16 @@ std::int64_t BytesOf(const SandboxWorkspace* workspace) {
   return bytes;
 }
 
-// The length of a character that others are not shown, at the beginning of
-// `text`, which is UTF-8; else 0. See docs/platform_common.md, Texts.
-std::size_t HiddenAt(std::string_view text) {
-  const auto byte = [text](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x20) return first != '\t' && first != '\n' ? 1 : 0;
-  if (first == 0x7f) return 1;
-  if (first == 0xc2) return byte(1) < 0xa0 ? 2 : 0;  // up to U+009F
-  if (first != 0xe2) return 0;
-  const unsigned last = byte(2);
-  const bool hidden =
-      (byte(1) == 0x80 && last >= 0xa8 && last <= 0xae) ||  // U+2028 to U+202E
-      (byte(1) == 0x81 && last >= 0xa6 && last <= 0xa9);    // U+2066 to U+2069
-  return hidden ? 3 : 0;
-}
-
 // A compiler quotes the program, so this is somebody's text that others read.
 std::string Shorten(std::string_view error, std::string_view output) {
   std::string text(error.substr(0, kMaxOutputBytes));
   text.append(output.substr(0, kMaxOutputBytes - text.size()));
+  // What docs/platform_common.md says of texts of several lines.
+  static const RE2* const hidden = new RE2(
+      R"([\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}])");
   text = grpccommon::RepairUtf8(text);
-  std::string shown;
-  shown.reserve(text.size());
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::size_t hidden = HiddenAt(rest);
-    shown.push_back(hidden > 0 ? '?' : rest[0]);
-    rest.remove_prefix(std::max<std::size_t>(hidden, 1));
-  }
-  return std::string(grpccommon::TruncateUtf8(shown, kMaxOutputBytes));
+  RE2::GlobalReplace(&text, *hidden, "?");
+  return std::string(grpccommon::TruncateUtf8(text, kMaxOutputBytes));
 }
 
 // What a compiler could not say itself.
