@@ -11,6 +11,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
+#include "support/every_call.h"
 #include "support/test_server.h"
 
 namespace grpccommon::test {
@@ -96,8 +97,7 @@ TEST_P(BearerTest, KeepsEverybodyElseFromTheHandler) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BearerTest,
-    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
-                       ::testing::Bool(),
+    ::testing::Combine(test::EveryStyle(), ::testing::Bool(),
                        ::testing::Values(CallKind::kUnary,
                                          CallKind::kBidiStream)));
 

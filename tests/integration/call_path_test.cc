@@ -19,6 +19,7 @@
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/impl/client_unary_call.h"
 #include "support/echo_services.h"
+#include "support/every_call.h"
 #include "support/test_server.h"
 
 namespace grpccommon {
@@ -86,14 +87,10 @@ class CallPathTest : public ::testing::TestWithParam<Case> {
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, CallPathTest,
-    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
-                       ::testing::Values(CallKind::kUnary,
-                                         CallKind::kClientStream,
-                                         CallKind::kServerStream,
-                                         CallKind::kBidiStream)),
-    CaseName);
+INSTANTIATE_TEST_SUITE_P(Kinds, CallPathTest,
+                         ::testing::Combine(test::EveryStyle(),
+                                            test::EveryKind()),
+                         CaseName);
 
 // A call that does not run to its end, on either kind of port.
 using InterruptedCase = std::tuple<Style, CallKind, bool /*tls*/>;
@@ -120,15 +117,11 @@ class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, InterruptedCallTest,
-    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
-                       ::testing::Values(CallKind::kUnary,
-                                         CallKind::kClientStream,
-                                         CallKind::kServerStream,
-                                         CallKind::kBidiStream),
-                       ::testing::Bool()),
-    InterruptedCaseName);
+INSTANTIATE_TEST_SUITE_P(Kinds, InterruptedCallTest,
+                         ::testing::Combine(test::EveryStyle(),
+                                            test::EveryKind(),
+                                            ::testing::Bool()),
+                         InterruptedCaseName);
 
 TEST_P(CallPathTest, AHandlerThatThrowsIsInternalAndItsTextStaysInTheLog) {
   TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
@@ -451,8 +444,7 @@ TEST_P(CallPathTest, MetadataThatAChainAddsReachesTheClient) {
 }
 
 class StyleTest : public ::testing::TestWithParam<Style> {};
-INSTANTIATE_TEST_SUITE_P(Styles, StyleTest,
-                         ::testing::Values(Style::kSync, Style::kCallback),
+INSTANTIATE_TEST_SUITE_P(Styles, StyleTest, test::EveryStyle(),
                          [](const auto& parameter) {
                            return parameter.param == Style::kSync ? "sync"
                                                                   : "callback";
@@ -779,28 +771,19 @@ TEST(CallPathTest, MethodsThatAreWrittenAsStreamsAreGuarded) {
 }
 
 TEST(CallPathTest, AServiceThatMixesStylesIsGuardedMethodByMethod) {
-  class Gate : public ServerInterceptor {
-   public:
-    std::string_view name() const override { return "gate"; }
-    Stage stage() const override { return Stage::kUser; }
-    absl::Status OnStart(ServerCall&) override {
-      return open ? absl::OkStatus() : PermissionDenied("CLOSED", "closed");
-    }
-    std::atomic<bool> open{false};
-  };
-  const auto gate = std::make_shared<Gate>();
+  const auto door = std::make_shared<Door>();
   MixedEcho service;
   auto server = *Server::Create({.name = "mixed",
                                  .drain_delay = 0s,
                                  .log = {.destination = "/dev/null"}});
-  server->Add<test::EchoService>(service).Use(gate);
+  server->Add<test::EchoService>(service).Use(door);
   ASSERT_TRUE(server->Start().ok());
   const auto stub = test::EchoService::NewStub(server->InProcessChannel());
   EchoRequest request;
   request.set_text("hello");
   EchoResponse response;
   for (const bool open : {false, true}) {
-    gate->open = open;
+    door->open = open;
     grpc::ClientContext unary;
     EXPECT_EQ(stub->Unary(&unary, request, &response).ok(), open);
     grpc::ClientContext stream;

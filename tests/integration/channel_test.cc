@@ -29,6 +29,7 @@
 #include "grpcpp/generic/generic_stub.h"
 #include "guarded/v1/guarded_service.grpc.pb.h"
 #include "support/echo_services.h"
+#include "support/every_call.h"
 #include "support/test_server.h"
 
 namespace grpccommon {
@@ -469,15 +470,11 @@ TEST_P(ChannelMatrixTest, ACallThatIsLateFinishesOnce) {
   EXPECT_EQ(outer_->code, grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Matrix, ChannelMatrixTest,
-    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
-                       ::testing::Values(CallKind::kUnary,
-                                         CallKind::kClientStream,
-                                         CallKind::kServerStream,
-                                         CallKind::kBidiStream),
-                       ::testing::Bool()),
-    CaseName);
+INSTANTIATE_TEST_SUITE_P(Matrix, ChannelMatrixTest,
+                         ::testing::Combine(test::EveryStyle(),
+                                            test::EveryKind(),
+                                            ::testing::Bool()),
+                         CaseName);
 
 class ChannelCallTest : public ::testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "support/echo_services.h"
+#include "support/every_call.h"
 #include "support/test_server.h"
 
 namespace grpccommon {
@@ -113,13 +114,10 @@ TEST_P(RefusalMatrixTest, AnAdmittedCallPassesUnchanged) {
 
 INSTANTIATE_TEST_SUITE_P(
     Matrix, RefusalMatrixTest,
-    ::testing::Combine(
-        ::testing::Values(test::Style::kSync, test::Style::kCallback),
-        ::testing::Values(CallKind::kUnary, CallKind::kClientStream,
-                          CallKind::kServerStream, CallKind::kBidiStream),
-        ::testing::Bool(),
-        ::testing::Values(Stage::kObserve, Stage::kProtect, Stage::kIdentify,
-                          Stage::kLimit, Stage::kCheck, Stage::kUser)),
+    ::testing::Combine(test::EveryStyle(), test::EveryKind(), ::testing::Bool(),
+                       ::testing::Values(Stage::kObserve, Stage::kProtect,
+                                         Stage::kIdentify, Stage::kLimit,
+                                         Stage::kCheck, Stage::kUser)),
     CaseName);
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "support/echo_services.h"
+#include "support/every_call.h"
 #include "support/test_server.h"
 
 namespace grpccommon::internal {
@@ -189,11 +190,7 @@ std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
 
 INSTANTIATE_TEST_SUITE_P(
     Kinds, CallPathTest,
-    ::testing::Combine(::testing::Values(Style::kSync, Style::kCallback),
-                       ::testing::Values(CallKind::kUnary,
-                                         CallKind::kClientStream,
-                                         CallKind::kServerStream,
-                                         CallKind::kBidiStream),
+    ::testing::Combine(test::EveryStyle(), test::EveryKind(),
                        ::testing::Values(Tracer::Interference::kNone,
                                          Tracer::Interference::kRefuse,
                                          Tracer::Interference::kRefuseMessage,

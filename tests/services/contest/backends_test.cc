@@ -3,6 +3,7 @@
 #include "services/contest/backends.h"
 
 #include <future>
+#include <memory>
 #include <thread>
 
 #include "grpccommon/testing/fake_clock.h"
@@ -37,6 +38,21 @@ class BackendsTest : public ::testing::Test {
         problem, language,
         [&](const absl::Status& status) { checked.set_value(status); });
     return checked.get_future().get();
+  }
+  // Begins to judge a program that does not end; what comes of it.
+  std::future<absl::StatusOr<Judgement>> JudgeHanging() {
+    const auto judged =
+        std::make_shared<std::promise<absl::StatusOr<Judgement>>>();
+    backends_->RunTests(
+        {.problem_id = environment_.problem_a,
+         .language = "c",
+         .source = "hang"},
+        [](const JudgeProgress&) {},
+        [judged](absl::StatusOr<Judgement> judgement) {
+          judged->set_value(std::move(judgement));
+        });
+    environment_.backends.executions.WaitForHanging(1);
+    return judged->get_future();
   }
   // As its author changes it.
   void SetLanguages(const std::string& problem_id,
@@ -113,34 +129,19 @@ TEST_F(BackendsTest, WithoutTheExecutionServiceOnlyWhatAProblemNamesIsKnown) {
 }
 
 TEST_F(BackendsTest, CalledOffItEndsWhatRuns) {
-  std::promise<absl::StatusOr<Judgement>> judged;
-  backends_->RunTests(
-      {.problem_id = environment_.problem_a, .language = "c", .source = "hang"},
-      [](const JudgeProgress&) {},
-      [&](absl::StatusOr<Judgement> judgement) {
-        judged.set_value(std::move(judgement));
-      });
-  environment_.backends.executions.WaitForHanging(1);
+  auto judged = JudgeHanging();
   backends_->Cancel();
-  EXPECT_THAT(judged.get_future().get(),
-              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(judged.get(), StatusIs(absl::StatusCode::kCancelled));
 }
 
 // A program that keeps just within the limits of a problem's tests takes up to
 // 37 minutes of the wall clock, and may have waited for its turn.
 TEST_F(BackendsTest, WaitsForTheSlowestProgramThatIsWithinItsLimits) {
-  std::promise<absl::StatusOr<Judgement>> judged;
   const auto begun = std::chrono::system_clock::now();
-  backends_->RunTests(
-      {.problem_id = environment_.problem_a, .language = "c", .source = "hang"},
-      [](const JudgeProgress&) {},
-      [&](absl::StatusOr<Judgement> judgement) {
-        judged.set_value(std::move(judgement));
-      });
-  environment_.backends.executions.WaitForHanging(1);
+  auto judged = JudgeHanging();
   EXPECT_GT(environment_.backends.executions.deadline() - begun, 45min);
   environment_.backends.executions.Release();
-  EXPECT_THAT(judged.get_future().get(), IsOk());
+  EXPECT_THAT(judged.get(), IsOk());
 }
 
 // As of a problem that was deleted, or a database that was restored.

@@ -139,8 +139,13 @@ class ExecutionsTest : public ::testing::Test {
     programs_ = std::make_unique<ProgramCache>(sandbox_, ProgramCacheOptions(),
                                                *metrics_, grpccommon::Logger());
     tests_ = *ProblemTests::Create(problems_, {}, *metrics_, clock_);
-    executions_ = *Executions::Create(
-        {languages_, *queue_, *tests_, {sandbox_, *programs_, *metrics_, {}}},
+    executions_ = MakeOn(sandbox_, *programs_, options);
+  }
+  std::unique_ptr<Executions> MakeOn(testing::FakeSandbox& sandbox,
+                                     ProgramCache& programs,
+                                     const ExecutionsOptions& options = {}) {
+    return *Executions::Create(
+        {languages_, *queue_, *tests_, {sandbox, programs, *metrics_, {}}},
         options, *registry_, clock_);
   }
 
@@ -153,6 +158,12 @@ class ExecutionsTest : public ::testing::Test {
     auto& test = *request.mutable_test_set()->add_test_cases();
     test.set_input("1");
     test.set_expected_output("1");
+    return request;
+  }
+  static v1::ExecuteRequest RequestOfTwoTests() {
+    v1::ExecuteRequest request = Request("echo");
+    *request.mutable_test_set()->add_test_cases() =
+        request.test_set().test_cases(0);
     return request;
   }
   static v1::ExecuteRequest ProblemRequest(const std::string& source) {
@@ -187,9 +198,7 @@ class ExecutionsTest : public ::testing::Test {
 };
 
 TEST_F(ExecutionsTest, TellsEachStepInOrder) {
-  v1::ExecuteRequest request = Request("echo");
-  *request.mutable_test_set()->add_test_cases() =
-      request.test_set().test_cases(0);
+  v1::ExecuteRequest request = RequestOfTwoTests();
   const auto [listener, leave] = Submit(request);
   EXPECT_THAT(listener->Steps(), ElementsAre("queued 0", "compiling"));
   sandbox_.Pump();
@@ -234,12 +243,8 @@ TEST_F(ExecutionsTest, UsageIsTheMostThatATestTook) {
     return std::optional(result);
   });
   ProgramCache programs(sandbox, {}, *metrics_, {});
-  const auto executions = *Executions::Create(
-      {languages_, *queue_, *tests_, {sandbox, programs, *metrics_, {}}}, {},
-      *registry_, clock_);
-  v1::ExecuteRequest request = Request("echo");
-  *request.mutable_test_set()->add_test_cases() =
-      request.test_set().test_cases(0);
+  const auto executions = MakeOn(sandbox, programs);
+  v1::ExecuteRequest request = RequestOfTwoTests();
   const auto listener = std::make_shared<Listener>();
   (void)executions->Submit(kAda, request, listener);
   sandbox.Pump();
@@ -261,12 +266,8 @@ TEST_F(ExecutionsTest, ATestSetHasTwoMinutesAndAProblemsTestsHaveTheirLimits) {
     return std::optional(result);
   });
   ProgramCache programs(sandbox, {}, *metrics_, {});
-  const auto executions = *Executions::Create(
-      {languages_, *queue_, *tests_, {sandbox, programs, *metrics_, {}}}, {},
-      *registry_, clock_);
-  v1::ExecuteRequest request = Request("echo");
-  *request.mutable_test_set()->add_test_cases() =
-      request.test_set().test_cases(0);
+  const auto executions = MakeOn(sandbox, programs);
+  v1::ExecuteRequest request = RequestOfTwoTests();
   (void)executions->Submit(kAda, request, std::make_shared<Listener>());
   sandbox.Pump();
   EXPECT_THAT(limits, ElementsAre(8s, 1s));
