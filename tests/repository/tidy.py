@@ -11,13 +11,15 @@ include must be there.
 Nearly all that clang-tidy does for a file it does in the headers of gRPC and
 protobuf. So files are included in one another's company, up to 24 at a time;
 what does not compile in company, since two files have a name in common, goes to
-the next one. Given paths, each file is looked at alone.
+the next one. Given paths, each file is looked at alone. Which checks there are
+says the nearest .clang-tidy; only what has the same one keeps company.
 
 Prints each finding once and exits with 1 if there is any.
 """
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -43,11 +45,14 @@ FINDING = re.compile(r"^(/[^:\n]+):\d+:\d+: (?:fatal )?(?:error|warning): .*$")
 
 
 class File:
-    """A source file, where its headers are, and its macros."""
+    """A source file, its checks, where its headers are, and its macros."""
 
     def __init__(self, entry):
         directory = pathlib.Path(entry["directory"])
         self.path = os.path.normpath(directory / entry["file"])
+        self.config = next(
+            (config for folder in pathlib.Path(self.path).parents
+             if (config := folder / ".clang-tidy").exists()), None)
         self.includes, self.macros = [], {}
         arguments = iter(shlex.split(entry["command"]))
         for argument in arguments:
@@ -130,7 +135,7 @@ class Lint:
         else:
             source = self.write(files)
         result = subprocess.run(
-            [TIDY, "--quiet", checks,
+            [TIDY, "--quiet", checks, f"--config-file={files[0].config}",
              f"--header-filter=^{ROOT}/({'|'.join(OURS)})/", source, "--",
              *flags],
             capture_output=True, text=True, cwd=ROOT, check=False)
@@ -171,7 +176,11 @@ def main():
 
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         while files:
-            groups = [files[i:i + size] for i in range(0, len(files), size)]
+            files.sort(key=lambda file: file.config)
+            groups = []
+            for _, same in itertools.groupby(files, lambda file: file.config):
+                while group := list(itertools.islice(same, size)):
+                    groups.append(group)
             files = [file for others in pool.map(run, groups)
                      for file in others]
     return 1 if lint.seen else 0
