@@ -3,12 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 
 namespace grpccommon {
 namespace {
 
-// Alone in its program, for the clock is not to be used before.
+// First in its program, for the clock is not to be used before.
 TEST(SteadyClockDeathTest, TellsTheTimeUntilTheProcessHasEnded) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -21,6 +22,20 @@ TEST(SteadyClockDeathTest, TellsTheTimeUntilTheProcessHasEnded) {
         std::exit(2);
       },
       ::testing::ExitedWithCode(0), "");
+}
+
+TEST(SteadyClockTest, CoarseIsALittleBehindAndNeverGoesBack) {
+  const Clock& clock = SteadyClock();
+  Clock::TimePoint last;
+  for (int i = 0; i < 1000; ++i) {
+    const Clock::TimePoint coarse = clock.Coarse();
+    EXPECT_GE(coarse, last);
+    EXPECT_LE(coarse, clock.Now());
+    last = coarse;
+  }
+  // Ahead of the next look by no more than a tick, whenever that look comes.
+  const Clock::TimePoint before = clock.Now();
+  EXPECT_GE(clock.Coarse(), before - std::chrono::milliseconds(10));
 }
 
 }  // namespace

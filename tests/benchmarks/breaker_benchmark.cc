@@ -40,6 +40,12 @@ void ClockNow(benchmark::State& state) {
 }
 BENCHMARK(ClockNow);
 
+void ClockCoarse(benchmark::State& state) {
+  const Clock& clock = SteadyClock();
+  for (auto _ : state) benchmark::DoNotOptimize(clock.Coarse());
+}
+BENCHMARK(ClockCoarse);
+
 void TimeWindowAttempt(benchmark::State& state) {
   static auto* const breaker = CreateSlidingWindowBreaker()->release();
   Attempts(state, *breaker, static_cast<std::uint32_t>(state.range(0)));

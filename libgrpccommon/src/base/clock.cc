@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/base/clock.h"
 
+#include <time.h>
+
 namespace grpccommon {
 namespace {
 
@@ -11,6 +13,13 @@ class MachineClock : public Clock {
   }
   [[gnu::hot]] WallTime WallNow() const override {
     return std::chrono::system_clock::now();
+  }
+  // As of the kernel's last tick, 1 to 10 ms ago; the same clock as Now's.
+  [[gnu::hot]] TimePoint Coarse() const override {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return TimePoint(std::chrono::seconds(now.tv_sec) +
+                     std::chrono::nanoseconds(now.tv_nsec));
   }
 };
 

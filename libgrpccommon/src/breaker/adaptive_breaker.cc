@@ -77,7 +77,7 @@ class AdaptiveBreaker final : public BreakerBase {
                options_.k * static_cast<double>(counts[kAccepted]);
   }
   Window::Tag TagNow(Phase phase) const {
-    return window_.TagAt(ShortGenerationOf(phase), clock().Now());
+    return window_.TagAt(ShortGenerationOf(phase), clock().Coarse());
   }
 
   const AdaptiveBreakerOptions options_;

@@ -115,7 +115,7 @@ class SlidingWindowBreaker final : public BreakerBase {
     return clock().Now().time_since_epoch().count();
   }
   Window::Tag TagNow(Phase phase) const {
-    return time_->TagAt(ShortGenerationOf(phase), clock().Now());
+    return time_->TagAt(ShortGenerationOf(phase), clock().Coarse());
   }
   Tally TallyAt(Window::Tag tag) const {
     const Window::Counts counts = time_->SumAll(tag);
