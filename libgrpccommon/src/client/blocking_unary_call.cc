@@ -3,10 +3,9 @@
 
 #include <utility>
 
-#include "client/message_traits.h"
+#include "client/grpc_access.h"
 #include "client/service_client.h"
 #include "grpccommon/status/convert.h"
-#include "grpcpp/impl/client_unary_call.h"
 
 namespace grpccommon::internal {
 
@@ -53,9 +52,9 @@ grpc::Status BlockingUnaryCall::RunAttempts(MessageLite& response) {
       return ToGrpcStatus(started);
     }
     if (Watch(&attempt_->context())) {
-      status = grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(
-          attempt_->pick.channel.get(), run_.method().rpc, &attempt_->context(),
-          request_, &response);
+      const PluckQueues::Lease queue(client_.resources().pluck_queues);
+      status = PluckUnaryCall(*attempt_->pick.channel, run_.method().rpc,
+                              attempt_->context(), request_, response, *queue);
     } else {
       status = Cancelled();
     }

@@ -15,6 +15,7 @@
 #include "client/client_method.h"
 #include "client/endpoint_set.h"
 #include "client/in_flight.h"
+#include "client/pluck_queues.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/breaker/breaker_set.h"
@@ -35,6 +36,7 @@ struct ServiceResources {
   // First, since they begin cache lines.
   InFlight in_flight;
   CallTotals totals;
+  PluckQueues pluck_queues;
   std::string service;
   std::shared_ptr<const ClientOptions> options;
   std::shared_ptr<EndpointSet> endpoints;
