@@ -4,7 +4,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <stdexcept>
 #include <thread>
@@ -21,6 +24,18 @@
 #include "support/echo_services.h"
 #include "support/every_call.h"
 #include "support/test_server.h"
+
+namespace {
+
+std::atomic<int> wake_ups{0};
+
+}  // namespace
+
+// In place of the C library's: gRPC wakes a thread out of its poll by this.
+extern "C" int eventfd_write(int file, eventfd_t value) {
+  ++wake_ups;
+  return write(file, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
+}
 
 namespace grpccommon {
 namespace {
@@ -221,6 +236,31 @@ TEST_P(InterruptedCallTest, AClientThatGoesAwayIsRecordedAsCancelled) {
             std::vector<int>{grpc::StatusCode::CANCELLED});
   server->Stop();
   EXPECT_EQ(recorder_->WaitForCodes(1).size(), 1u) << "finished twice";
+}
+
+TEST_P(InterruptedCallTest, AHandlerThatNeverLookedIsRecordedAsCancelledToo) {
+  std::promise<void> entered;
+  std::promise<void> leave;
+  std::atomic<bool> first{true};
+  const auto server = Serve([&](Server& s) { s.Use(recorder_); });
+  server->probe().on_enter = [&](grpc::ServerContextBase& context) {
+    if (!first.exchange(false)) return;
+    entered.set_value();
+    leave.get_future().wait();
+    // Less, and the client might as well have gone after the reply.
+    while (ServerCall::Of(context)->duration() < 2ms) std::this_thread::yield();
+  };
+  grpc::ClientContext context;
+  std::thread client([&] { server->Call(kind(), context); });
+  entered.get_future().wait();
+  context.TryCancel();
+  client.join();
+  // By the same connection, so the server knows of the cancellation by now.
+  EXPECT_TRUE(server->Call(kind()).status.ok());
+  leave.set_value();
+  EXPECT_EQ(
+      recorder_->WaitForCodes(2),
+      (std::vector<int>{grpc::StatusCode::OK, grpc::StatusCode::CANCELLED}));
 }
 
 TEST_P(InterruptedCallTest, AnExpiredDeadlineIsRecordedAsSuch) {
@@ -743,6 +783,21 @@ TEST(CallPathTest, MethodsThatGetBytesAreGuarded) {
     EXPECT_EQ(stream->Finish().ok(), open);
     EXPECT_EQ(service.entered, open ? 4 : 0);
   }
+}
+
+TEST(CallPathTest, WhatIsDoneAtOnceWakesNoOtherThread) {
+  TestServer server(Style::kCallback, false);
+  EXPECT_TRUE(server.Call(CallKind::kUnary).status.ok());
+  constexpr int kCalls = 100;
+  const int before = wake_ups;
+  for (int i = 0; i < kCalls; ++i) {
+    EXPECT_TRUE(server.Call(CallKind::kUnary).status.ok());
+    // Until all threads wait again, which nobody tells.
+    std::this_thread::sleep_for(2ms);
+  }
+  // For the client's part; 1.7 a call where each completion goes through the
+  // queue.
+  EXPECT_LT(wake_ups - before, kCalls);
 }
 
 TEST(CallPathTest, MethodsThatAreWrittenAsStreamsAreGuarded) {

@@ -47,6 +47,9 @@ class CallPath {
     return std::make_unique<CallStateFactory>(environment_);
   }
 
+  /// From here on, calls may come by the server's in-process channel.
+  void ExpectInProcess() { environment_.in_process = true; }
+
   std::vector<const Method*> methods() const;
   /// Whether some interceptor runs at `stage`.
   bool has_stage(Stage stage) const;

@@ -22,6 +22,9 @@ using grpc::experimental::InterceptionHookPoints;
 // A client whose deadline passes cancels by its own clock, which the way here
 // and gRPC's rounding of the timeout put a little before ours.
 constexpr Clock::Duration kDeadlineSlack = std::chrono::milliseconds(10);
+// A client that goes away within so little might as well have done it after
+// the reply.
+constexpr Clock::Duration kBrief = std::chrono::milliseconds(1);
 
 thread_local std::size_t noted_request_bytes = 0;
 thread_local std::string noted_fault;
@@ -194,6 +197,14 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
 #if GRPCCOMMON_GRPC_CALL_HOOK
 [[gnu::hot]] void CallState::PerformOpsOnCall(
     grpc::internal::CallOpSetInterface* ops, grpc::internal::Call* call) {
+  InlineCompletions* const around = InlineCompletions::Around(call->call());
+  const auto start = [&](grpc::internal::Call& on) {
+    if (around != nullptr) {
+      around->Start(*ops, on);
+    } else {
+      ops->FillOps(&on);
+    }
+  };
   switch (const OpsKind kind = KindOf(*ops); kind) {
     case OpsKind::kMessageAndStatus:
     case OpsKind::kMessage:
@@ -202,7 +213,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
       DescribeSends(kind, *ops, batch);
       BeforeSend(batch);
       ending_.Pass();
-      ops->FillOps(call);
+      start(*call);
       return;
     }
     case OpsKind::kCompletion:
@@ -210,13 +221,17 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
       // the context, which outlives it here, has its own.
       UnrefInfo(info_);
       ending_.Pass();
-      ops->FillOps(call);
+      if (around != nullptr) {
+        around->HoldBack(*ops, *call);
+      } else {
+        ops->FillOps(call);
+      }
       return;
     case OpsKind::kOther:
       grpc::internal::Call intercepted(call->call(), this, call->cq(),
                                        call->max_receive_message_size(),
                                        &info_);
-      ops->FillOps(&intercepted);
+      start(intercepted);
       return;
   }
 }
@@ -324,12 +339,29 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   }
 }
 
+[[gnu::hot]] bool CallState::MayCompleteInline() const {
+  return !environment_.in_process.load(std::memory_order_relaxed) ||
+         call_.peer().starts_with("ipv") || call_.peer().starts_with("unix");
+}
+
+[[gnu::hot]] bool CallState::EndedBeforeReply() {
+  if (InlineCompletions* const around =
+          InlineCompletions::Around(info_.server_context()->c_call())) {
+    if (call_.duration() < kBrief) {
+      return call_.deadline().has_value() &&
+             *call_.deadline() <= call_.started_at() + call_.duration();
+    }
+    around->Watch();
+  }
+  return call_.cancelled();
+}
+
 [[gnu::hot]] void CallState::Finish(grpc::Status& status) {
   finished_ = true;
   if (started_ > 0) {
     ServerCallDriver::set_ended_at(call_, environment_.clock.Now());
   }
-  if (status.ok() && started_ > 0 && call_.cancelled()) {
+  if (status.ok() && started_ > 0 && EndedBeforeReply()) {
     // The client will never see the handler's OK, and neither shall the log.
     const bool late =
         call_.deadline().has_value() && call_.remaining() <= kDeadlineSlack;

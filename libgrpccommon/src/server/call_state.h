@@ -12,12 +12,15 @@
 #include "base/grpc_compat.h"
 #include "call/server_call_driver.h"
 #include "grpccommon/base/baton.h"
+#include "grpccommon/base/scheduler.h"
 #include "grpccommon/base/thread_slot.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/call/server_interceptor.h"
 #include "grpcpp/impl/call.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "server/deadline_watch.h"
+#include "server/inline_completions.h"
+#include "server/long_handlers.h"
 #if GRPCCOMMON_GRPC_CALL_HOOK
 #include "grpcpp/impl/call_hook.h"
 #endif
@@ -88,13 +91,29 @@ struct CallHookBase {};
 /// What all calls of a server share. Outlives them.
 struct CallEnvironment {
   CallEnvironment(const Clock& c, Logger l, SendHooks s)
-      : clock(c), logger(std::move(l)), send_hooks(s), deadlines(c) {}
+      : CallEnvironment(c, std::move(l), s, CreateScheduler()) {}
 
   RunningCalls running;
   const Clock& clock;
   const Logger logger;
   const SendHooks send_hooks;
+  /// Some calls may come from within the process.
+  std::atomic<bool> in_process{false};
   DeadlineWatch deadlines;
+  LongHandlers long_handlers;
+
+ private:
+  CallEnvironment(const Clock& c, Logger l, SendHooks s,
+                  std::unique_ptr<Scheduler> own)
+      : clock(c),
+        logger(std::move(l)),
+        send_hooks(s),
+        deadlines(c, *own),
+        long_handlers(*own),
+        scheduler(std::move(own)) {}
+
+  // Destroyed first, with what the others have planned.
+  const std::unique_ptr<Scheduler> scheduler;
 };
 
 /// One call on its way through: the gRPC interceptor that gRPC makes for it,
@@ -141,6 +160,12 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   /// The call as the wrapped handler is to have it; may refer to this.
   grpc::internal::Call Hooked(const grpc::internal::Call& call);
 
+  /// Whether InlineCompletions may be around the handler. Calls from within the
+  /// process may not: gRPC's transport for them drops a reply that is sent
+  /// before someone watches for the end.
+  bool MayCompleteInline() const;
+  LongHandlers& long_handlers() { return environment_.long_handlers; }
+
   ServerCall& call() { return call_; }
 
   // gRPC's hooks.
@@ -157,6 +182,7 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   void BeforeSend(grpc::experimental::InterceptorBatchMethods& batch);
   void Sent(grpc::experimental::InterceptorBatchMethods& batch);
   void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
+  bool EndedBeforeReply();
   void Finish(grpc::Status& status);
 
   grpc::experimental::ServerRpcInfo& info_;

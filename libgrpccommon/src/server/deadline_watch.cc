@@ -14,10 +14,10 @@ struct alignas(kCacheLineBytes) DeadlineWatch::Shard {
   Entry* first ABSL_GUARDED_BY(mutex) = nullptr;
 };
 
-DeadlineWatch::DeadlineWatch(const Clock& clock)
+DeadlineWatch::DeadlineWatch(const Clock& clock, Scheduler& scheduler)
     : clock_(clock),
       shards_(std::make_unique<std::array<Shard, 16>>()),
-      scheduler_(CreateScheduler()) {}
+      sweep_(scheduler, [this] { return Sweep(); }) {}
 
 DeadlineWatch::~DeadlineWatch() = default;
 
@@ -51,19 +51,10 @@ void DeadlineWatch::Watch(Entry& entry, grpc_call* call,
   while ((shortest == 0 || interval < shortest) &&
          !interval_ns_.compare_exchange_weak(shortest, interval)) {
   }
-  if (!planned_.load(std::memory_order_relaxed) && !planned_.exchange(true)) {
-    Plan(Clock::Duration(interval_ns_.load()));
-  }
+  sweep_.Ask(Clock::Duration(interval_ns_.load()));
 }
 
-void DeadlineWatch::Plan(Clock::Duration interval) {
-  scheduler_->RunAfter(interval, [this] { Sweep(); });
-}
-
-void DeadlineWatch::Sweep() {
-  // Before the look: a call that comes from now on plans the next sweep itself
-  // if this one finds nobody.
-  planned_.store(false);
+OnDemandSweep::Next DeadlineWatch::Sweep() {
   const Clock::TimePoint now = clock_.Now();
   bool any = false;
   std::vector<grpc_call*> late;
@@ -86,9 +77,8 @@ void DeadlineWatch::Sweep() {
                                  "the method's timeout has passed", nullptr);
     grpc_call_unref(call);
   }
-  if (any && !planned_.exchange(true)) {
-    Plan(Clock::Duration(interval_ns_.load()));
-  }
+  if (!any) return {};
+  return Clock::Duration(interval_ns_.load());
 }
 
 }  // namespace grpccommon::internal

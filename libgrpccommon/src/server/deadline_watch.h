@@ -10,6 +10,7 @@
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/base/thread_slot.h"
+#include "server/on_demand_sweep.h"
 
 struct grpc_call;
 
@@ -25,8 +26,9 @@ class DeadlineWatch {
   struct Shard;
 
  public:
-  /// `clock` is borrowed and must outlive this.
-  explicit DeadlineWatch(const Clock& clock);
+  /// Both are borrowed. `clock` must outlive this, `scheduler` must drop its
+  /// tasks before this is destroyed.
+  DeadlineWatch(const Clock& clock, Scheduler& scheduler);
   ~DeadlineWatch();
 
   /// A place in the list of a shard, embedded in each call. Leaves the list at
@@ -53,15 +55,13 @@ class DeadlineWatch {
              Clock::Duration timeout);
 
  private:
-  void Plan(Clock::Duration interval);
-  void Sweep();
+  OnDemandSweep::Next Sweep();
 
   const Clock& clock_;
   std::unique_ptr<std::array<Shard, 16>> shards_;
   // The shortest interval that any watched method asks for, in nanoseconds.
   std::atomic<std::int64_t> interval_ns_{0};
-  std::atomic<bool> planned_{false};
-  std::unique_ptr<Scheduler> scheduler_;
+  OnDemandSweep sweep_;
 };
 
 }  // namespace grpccommon::internal

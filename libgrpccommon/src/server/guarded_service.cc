@@ -73,13 +73,11 @@ class GuardedHandler : public MethodHandler {
     state->Begin(method_, method_.method.path, param.request);
     if (!param.status.ok()) {
       state->RefuseMalformed();
-      Refuse(*state, param);
-      return;
-    }
-    if (method_.callback) {
-      AdmitCallback(*state, param);
+      Refuse(*state, param, method_.callback);
+    } else if (method_.callback) {
+      AdmitCallback(*state, param, true);
     } else {
-      Proceed(state->Admit(nullptr), *state, param);
+      Proceed(state->Admit(nullptr), *state, param, false);
     }
   }
 
@@ -96,70 +94,87 @@ class GuardedHandler : public MethodHandler {
   }
 
  private:
+  // `inlined` says whether this is the thread of gRPC's that called us, whose
+  // reactions may run on it.
   [[gnu::hot]] void AdmitCallback(CallState& state,
-                                  const HandlerParameter& param) {
+                                  const HandlerParameter& param, bool inlined) {
     // What the parameter holds belongs to the call, which gRPC keeps until its
     // handler has run; only the parameter itself is on the stack. Copied for
     // the few chains that may have to wait.
     std::function<void()> resume;
     if (method_.waits) {
       const auto kept = std::make_shared<HandlerParameter>(param);
-      resume = [this, &state, kept] { AdmitCallback(state, *kept); };
+      resume = [this, &state, kept] { AdmitCallback(state, *kept, false); };
     }
-    Proceed(state.Admit(resume), state, param);
+    Proceed(state.Admit(resume), state, param, inlined);
   }
 
   [[gnu::hot]] void Proceed(CallState::Verdict verdict, CallState& state,
-                            const HandlerParameter& param) {
+                            const HandlerParameter& param, bool inlined) {
     switch (verdict) {
-      case CallState::Verdict::kAdmitted: {
+      case CallState::Verdict::kAdmitted:
         ServerCallDriver::set_request(state.call(), nullptr);
-        // A synchronous handler is done with it when it returns, a callback
-        // handler copies it.
-        grpc::internal::Call call = state.Hooked(*param.call);
-        inner_.RunHandler(HandlerParameter(
-            &call, param.server_context, param.request, param.status,
-            param.internal_data, param.call_requester));
+        Run(state, param, inlined, [&](grpc::internal::Call& call) {
+          inner_.RunHandler(HandlerParameter(
+              &call, param.server_context, param.request, param.status,
+              param.internal_data, param.call_requester));
+        });
         return;
-      }
       case CallState::Verdict::kRefused:
-        Refuse(state, param);
+        Refuse(state, param, inlined);
         return;
       case CallState::Verdict::kWaiting:
         return;
     }
   }
 
-  // The status that the wrapped handler sends here is replaced on its way out.
-  void Refuse(CallState& state, const HandlerParameter& param) {
-    state.NoteNotProcessed();
+  // Runs a handler on the call with our hook. The call may be gone afterwards.
+  template <typename Handler>
+  void Run(CallState& state, const HandlerParameter& param, bool inlined,
+           const Handler& handler) {
+    // A synchronous handler is done with it when it returns, a callback handler
+    // copies it.
     grpc::internal::Call call = state.Hooked(*param.call);
-    if (callback_unary_) {
-      RefuseCallbackUnary(HandlerParameter(
-          &call, param.server_context, param.request, grpc::Status::OK,
-          param.internal_data, param.call_requester));
+    if (!inlined || !state.MayCompleteInline()) {
+      handler(call);
       return;
     }
-    if (method_.callback) {
-      inner_.RunHandler(
-          HandlerParameter(&call, param.server_context, param.request,
-                           grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
-                           param.internal_data, param.call_requester));
-      return;
-    }
-    // A synchronous handler destroys its request, which lives in the call's
-    // arena; this one never runs, so it is done here. (Null for client streams
-    // and for a request that did not parse.)
-    if (param.request != nullptr) {
-      if (method_.raw) {
-        static_cast<grpc::ByteBuffer*>(param.request)->~ByteBuffer();
-      } else {
-        static_cast<google::protobuf::Message*>(param.request)->~Message();
+    InlineCompletions completions(call.call(), state.long_handlers());
+    handler(call);
+    completions.Run();
+  }
+
+  // The status that the wrapped handler sends here is replaced on its way out.
+  void Refuse(CallState& state, const HandlerParameter& param, bool inlined) {
+    state.NoteNotProcessed();
+    Run(state, param, inlined, [&](grpc::internal::Call& call) {
+      if (callback_unary_) {
+        RefuseCallbackUnary(HandlerParameter(
+            &call, param.server_context, param.request, grpc::Status::OK,
+            param.internal_data, param.call_requester));
+        return;
       }
-    }
-    grpc::internal::UnknownMethodHandler("").RunHandler(
-        HandlerParameter(&call, param.server_context, nullptr, grpc::Status::OK,
-                         param.internal_data, param.call_requester));
+      if (method_.callback) {
+        inner_.RunHandler(HandlerParameter(
+            &call, param.server_context, param.request,
+            grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
+            param.internal_data, param.call_requester));
+        return;
+      }
+      // A synchronous handler destroys its request, which lives in the call's
+      // arena; this one never runs, so it is done here. (Null for client
+      // streams and for a request that did not parse.)
+      if (param.request != nullptr) {
+        if (method_.raw) {
+          static_cast<grpc::ByteBuffer*>(param.request)->~ByteBuffer();
+        } else {
+          static_cast<google::protobuf::Message*>(param.request)->~Message();
+        }
+      }
+      grpc::internal::UnknownMethodHandler("").RunHandler(HandlerParameter(
+          &call, param.server_context, nullptr, grpc::Status::OK,
+          param.internal_data, param.call_requester));
+    });
   }
 
   MethodHandler& inner_;

@@ -837,6 +837,7 @@ std::int64_t Server::running_calls() const {
 }
 
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
+  impl_->call_path.ExpectInProcess();
   return impl_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+
+#include "grpcpp/impl/call.h"
+#include "grpcpp/impl/call_op_set_interface.h"
+#include "server/long_handlers.h"
+
+namespace grpccommon::internal {
+
+/// Runs the reactions to what a callback handler completes at once on the
+/// handler's own thread, when it has returned.
+///
+/// gRPC hands them to its completion queue, for which it wakes another thread
+/// out of its poll, though this one will look there next: for a call that
+/// finds the server idle, two switches of threads and five system calls.
+/// Here each batch is started with gRPC's thread-local cache of the queue,
+/// which keeps one completion. So that a handler's reply and the end of its
+/// call, which come in one go, are two such batches, the one that watches for
+/// the end is held back until the handler has returned (or LongHandlers starts
+/// it).
+///
+/// On the stack around a handler, on a thread of gRPC's that calls back, which
+/// holds no lock.
+class InlineCompletions {
+ public:
+  /// `long_handlers` is borrowed and must outlive the call.
+  InlineCompletions(const grpc_call* call, LongHandlers& long_handlers)
+      : call_(call), long_handlers_(long_handlers), outer_(innermost) {
+    innermost = this;
+  }
+  ~InlineCompletions() { innermost = outer_; }
+  InlineCompletions(const InlineCompletions&) = delete;
+  InlineCompletions& operator=(const InlineCompletions&) = delete;
+
+  /// The one around the handler of `call` that this thread is in, or null.
+  static InlineCompletions* Around(const grpc_call* call) {
+    return innermost != nullptr && innermost->call_ == call ? innermost
+                                                            : nullptr;
+  }
+
+  /// Starts `ops`, and remembers the reaction if they complete at once.
+  void Start(grpc::internal::CallOpSetInterface& ops,
+             grpc::internal::Call& call);
+
+  /// Holds back `ops`, the batch that watches for the end of the call.
+  void HoldBack(grpc::internal::CallOpSetInterface& ops,
+                const grpc::internal::Call& call);
+
+  /// Starts what is held back, and runs the reaction if the call has ended.
+  void Watch();
+
+  /// Once, after the handler: starts what is held back and runs the reactions.
+  /// The call may be gone then.
+  void Run();
+
+ private:
+  // A reaction, as the completion queue would have handed it out.
+  struct Reaction {
+    void* tag = nullptr;
+    int ok = 0;
+    void Run() const;
+  };
+
+  bool StartHeldBack();
+
+  // Constant-initialised and of the library alone, so read without a guard.
+  static constinit thread_local InlineCompletions* innermost;
+
+  const grpc_call* const call_;
+  LongHandlers& long_handlers_;
+  InlineCompletions* const outer_;
+  std::optional<HeldBatch> held_back_;
+  // Metadata, a message or a read, the status, and the end.
+  std::array<Reaction, 4> reactions_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace grpccommon::internal
