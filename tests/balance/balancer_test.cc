@@ -514,7 +514,7 @@ TEST_F(RingHashTest, SpreadsKeysEvenly) {
   for (int i = 0; i < 10; ++i) Add("a" + std::to_string(i));
   // A share's deviation is 1 / sqrt(1024), that of a count of keys 2 %.
   for (const auto& [name, count] : Shares(AllOwners(*Ring(endpoints_)))) {
-    EXPECT_NEAR(count, kKeys / 10, kKeys / 10 * 0.2) << name;
+    EXPECT_NEAR(count, kKeys / 10.0, kKeys / 10.0 * 0.2) << name;
   }
 }
 
@@ -523,9 +523,9 @@ TEST_F(RingHashTest, SpreadsKeysByWeight) {
   Add("b", 2);
   Add("c", 1);
   auto shares = Shares(AllOwners(*Ring(endpoints_)));
-  EXPECT_NEAR(shares["a"], kKeys * 4 / 7, kKeys * 0.03);
-  EXPECT_NEAR(shares["b"], kKeys * 2 / 7, kKeys * 0.03);
-  EXPECT_NEAR(shares["c"], kKeys * 1 / 7, kKeys * 0.03);
+  EXPECT_NEAR(shares["a"], kKeys * 4 / 7.0, kKeys * 0.03);
+  EXPECT_NEAR(shares["b"], kKeys * 2 / 7.0, kKeys * 0.03);
+  EXPECT_NEAR(shares["c"], kKeys * 1 / 7.0, kKeys * 0.03);
 }
 
 TEST_F(RingHashTest, MovesOnlyTheKeysOfAnEndpointThatLeaves) {
@@ -607,7 +607,8 @@ TEST_F(RingHashTest, MovesEachKeyToAStartingEndpointOnce) {
       }
     }
     EXPECT_GE(count, last);
-    EXPECT_NEAR(count, kKeys / 5 * std::clamp(second, 1, 10) / 10, kKeys / 30);
+    EXPECT_NEAR(count, kKeys / 5.0 * std::clamp(second, 1, 10) / 10,
+                kKeys / 30.0);
     last = count;
     clock_.Advance(1s);
   }

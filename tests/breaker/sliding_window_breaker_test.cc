@@ -488,7 +488,7 @@ TEST_F(SlidingWindowBreakerTest, TellsChangesWithoutALockHeld) {
                             std::string(BreakerStateName(to)));
              (void)breaker->stats();
              if (to == State::kOpen) breaker->Disable();  // told afterwards
-             told.push_back("done");
+             told.emplace_back("done");
            }},
       clock_);
   breaker = owner.get();

@@ -313,7 +313,7 @@ TEST(DnsResolverTest, GarbageBeforeTheAnswerDoesNoHarm) {
         Question other = question;
         other.id = static_cast<std::uint16_t>(question.id ^ 0x5555);
         Replies replies = BothAddresses(other);
-        replies.push_back("garbage");
+        replies.emplace_back("garbage");
         replies.push_back(BothAddresses(question).front());
         return replies;
       },

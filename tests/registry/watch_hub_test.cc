@@ -182,9 +182,9 @@ TEST_F(WatchHubTest, SaysThatABackEndWasNeverThere) {
 TEST_F(WatchHubTest, MarksEveryWatchedServiceAndNoOther) {
   std::vector<std::string> told;
   const auto a =
-      hub_.Watch("a", [&](const InstanceSet&) { told.push_back("a"); });
+      hub_.Watch("a", [&](const InstanceSet&) { told.emplace_back("a"); });
   const auto b =
-      hub_.Watch("b", [&](const InstanceSet&) { told.push_back("b"); });
+      hub_.Watch("b", [&](const InstanceSet&) { told.emplace_back("b"); });
   hub_.MarkAllAway(absl::UnavailableError("away"));
   hub_.MarkAway("c", absl::UnavailableError("away"));
   hub_.Publish("c", At({"c:1"}));

@@ -186,7 +186,7 @@ int DelayProxy::open() const {
   return open_;
 }
 
-void DelayProxy::Wake() {
+void DelayProxy::Wake() const {
   const std::uint64_t one = 1;
   if (write(wake_, &one, sizeof one) != sizeof one) Die("eventfd");
 }

@@ -55,7 +55,7 @@ class DelayProxy {
   enum class Side { kClient, kServer };
 
   void Run();
-  void Wake();
+  void Wake() const;
   void Accept();
 
   int listener_ = -1;

@@ -85,7 +85,7 @@ bool EtcdProcess::Launch() {
     grpc::SslCredentialsOptions options;
     options.pem_root_certs = tls_->ca_pem;
     if (tls_->client.has_value()) {
-      arguments.push_back("--client-cert-auth");
+      arguments.emplace_back("--client-cert-auth");
       arguments.push_back("--trusted-ca-file=" +
                           folder_.Write("ca.pem", tls_->ca_pem));
       options.pem_cert_chain = tls_->client->certificate_pem;

@@ -54,20 +54,20 @@ class Listener final : public ExecutionListener {
           steps.push_back("queued " + std::to_string(update.queue_position()));
           break;
         case v1::EXECUTION_STATE_COMPILING:
-          steps.push_back("compiling");
+          steps.emplace_back("compiling");
           break;
         case v1::EXECUTION_STATE_RUNNING:
           steps.push_back("running " + std::to_string(update.test()) + " of " +
                           std::to_string(update.test_count()));
           break;
         case v1::EXECUTION_STATE_DONE:
-          steps.push_back("done");
+          steps.emplace_back("done");
           break;
         case v1::EXECUTION_STATE_CANCELLED:
-          steps.push_back("cancelled");
+          steps.emplace_back("cancelled");
           break;
         default:
-          steps.push_back("?");
+          steps.emplace_back("?");
       }
     }
     return steps;

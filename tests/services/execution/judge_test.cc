@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 // Notes what it hears.
 class Recorder final : public JudgeObserver {
  public:
-  void OnCompiling() override { steps.push_back("compiling"); }
+  void OnCompiling() override { steps.emplace_back("compiling"); }
   void OnCompilerOutput(const std::string& text) override {
     compiler_output = text;
   }
@@ -32,7 +32,7 @@ class Recorder final : public JudgeObserver {
   }
   void OnEnd(std::optional<v1::Verdict> given,
              const std::optional<v1::TestResult>& result) override {
-    steps.push_back("end");
+    steps.emplace_back("end");
     verdict = given;
     if (result.has_value()) results.push_back(*result);
   }

@@ -855,7 +855,7 @@ TEST_F(SandboxHostileTest, CompilesNoBomb) {
                                       .disk_bytes = std::int64_t{64} << 20}};
     request.argv.insert(request.argv.end(), bomb.flags.begin(),
                         bomb.flags.end());
-    request.argv.push_back("/program/main.cc");
+    request.argv.emplace_back("/program/main.cc");
     const SandboxResult result = Run(std::move(request));
     EXPECT_NE(result.outcome, SandboxOutcome::kSandboxFailure)
         << bomb.name << ": " << result.message;

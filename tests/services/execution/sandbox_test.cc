@@ -178,7 +178,7 @@ TEST_F(SandboxTest, RefusesRequestsThatMakeNoSense) {
       [](Request& r) { r.argv.clear(); },
       [](Request& r) { r.argv = {"sh"}; },
       [](Request& r) { r.argv = {""}; },
-      [](Request& r) { r.argv.push_back(std::string("a\0b", 3)); },
+      [](Request& r) { r.argv.emplace_back("a\0b", 3); },
       [](Request& r) { r.argv.push_back(std::string(200'000, 'a')); },
       [](Request& r) {
         r.environment = {{"", "x"}};
