@@ -16,6 +16,8 @@
 #include <string_view>
 #include <utility>
 
+#include "support/number.h"
+
 namespace grpccommon::testing {
 
 struct RawResponse {
@@ -109,7 +111,8 @@ class RawClient {
     RawResponse response;
     std::string head = ReadUntil("\r\n\r\n");
     if (head.size() < 16 || head.compare(0, 7, "HTTP/1.") != 0) return response;
-    response.status = std::atoi(head.c_str() + 9);
+    const std::string_view code = std::string_view(head).substr(9, 3);
+    response.status = test::ParseNumber(code).value_or(0);
     std::size_t line = head.find("\r\n") + 2;
     while (line + 2 < head.size()) {
       const std::size_t end = head.find("\r\n", line);
