@@ -28,6 +28,7 @@
 #include "services/registry/registry_service.h"
 #include "support/believer.h"
 #include "support/etcd_process.h"
+#include "support/number.h"
 
 namespace grpccommon::test {
 namespace {
@@ -82,7 +83,7 @@ InstanceProcess::~InstanceProcess() {
 }
 
 int InstanceProcess::port() const {
-  return std::atoi(address_.substr(address_.rfind(':') + 1).c_str());
+  return ParseNumber(address_.substr(address_.rfind(':') + 1)).value();
 }
 
 void InstanceProcess::Signal(int signal) { kill(pid_, signal); }

@@ -22,11 +22,13 @@
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/registry/registry_uri.h"
 #include "grpccommon/server/server.h"
+#include "support/number.h"
 
 namespace {
 
 using echo::v1::EchoRequest;
 using echo::v1::EchoResponse;
+using grpccommon::test::ParseNumber;
 using namespace std::chrono_literals;
 
 struct Behaviour {
@@ -76,6 +78,10 @@ class Echo : public echo::v1::EchoService::CallbackService {
 
 int main(int argc, char** argv) {
   if (argc != 6) return 64;
+  const auto service_time = ParseNumber(argv[3]);
+  const auto pause_every = ParseNumber(argv[4]);
+  const auto pause = ParseNumber(argv[5]);
+  if (!service_time || !pause_every || !pause) return 64;
   const int journal = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (journal < 0) return 73;
   const auto scheduler = grpccommon::CreateScheduler();
@@ -85,9 +91,9 @@ int main(int argc, char** argv) {
   auto registry = grpccommon::CreateRegistry(argv[1], *scheduler, registries);
   if (!registry.ok()) return grpccommon::ExitWith(registry.status());
   Echo echo(*scheduler,
-            {.service_time = std::chrono::microseconds(std::atoi(argv[3])),
-             .pause_every = std::atoi(argv[4]),
-             .pause = std::chrono::microseconds(std::atoi(argv[5]))},
+            {.service_time = std::chrono::microseconds(*service_time),
+             .pause_every = *pause_every,
+             .pause = std::chrono::microseconds(*pause)},
             journal);
 
   grpccommon::ServerOptions options;

@@ -20,6 +20,7 @@
 #include "faults/recorder.h"
 #include "gtest/gtest.h"
 #include "support/etcd_process.h"
+#include "support/number.h"
 
 namespace grpccommon::test {
 namespace {
@@ -405,7 +406,8 @@ class AbsenceTest : public FaultsTest,
   // Several leases long, or what is asked for.
   static std::chrono::seconds Absence() {
     const char* const seconds = std::getenv("FAULTS_ABSENCE_SECONDS");
-    return seconds != nullptr ? std::chrono::seconds(std::atoi(seconds)) : 8s;
+    if (seconds == nullptr) return 8s;
+    return std::chrono::seconds(ParseNumber(seconds).value());
   }
 };
 

@@ -55,7 +55,7 @@ class RawClient {
 
   bool connected() const { return connected_; }
 
-  bool Send(std::string_view bytes) {
+  bool Send(std::string_view bytes) const {
     while (!bytes.empty()) {
       const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent <= 0) return false;
@@ -64,7 +64,7 @@ class RawClient {
     return true;
   }
 
-  void HalfClose() { shutdown(fd_, SHUT_WR); }
+  void HalfClose() const { shutdown(fd_, SHUT_WR); }
   void Close() {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;

@@ -17,6 +17,7 @@
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/memory_registry.h"
+#include "support/number.h"
 #include "support/resident_memory.h"
 #include "support/sanitized.h"
 #include "support/test_server.h"
@@ -34,7 +35,7 @@ double ResidentMebibytes() {
 // quick.
 int CancelledCalls() {
   const char* const text = std::getenv("GRPCCOMMON_CANCELLED_CALLS");
-  return text != nullptr ? std::atoi(text) : 20'000;
+  return text != nullptr ? ParseNumber(text).value() : 20'000;
 }
 
 class ClientCancelTest : public ::testing::Test {

@@ -132,7 +132,7 @@ class ServiceProcess {
     Signal(signal);
     return WaitForExit();
   }
-  void Signal(int signal) { kill(child_, signal); }
+  void Signal(int signal) const { kill(child_, signal); }
   int WaitForExit() {
     int result = 0;
     EXPECT_EQ(waitpid(child_, &result, 0), child_);

@@ -13,6 +13,7 @@
 
 #include "gtest/gtest.h"
 #include "services/execution/sandbox_fixture.h"
+#include "support/number.h"
 
 namespace platform::execution {
 
@@ -30,7 +31,8 @@ int main(int argc, char** argv) {
       1'900'000'000U + static_cast<unsigned>(getpid()) % 500'000 * 16;
   // A process that a test started has that test's.
   if (const char* const given = std::getenv("SANDBOX_TEST_FIRST_UID")) {
-    mode.first_uid = static_cast<std::uint32_t>(std::atol(given));
+    mode.first_uid =
+        grpccommon::test::ParseNumber<std::uint32_t>(given).value();
   }
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];

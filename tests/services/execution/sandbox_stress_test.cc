@@ -13,6 +13,7 @@
 #include <random>
 
 #include "services/execution/sandbox_fixture.h"
+#include "support/number.h"
 
 namespace platform::execution {
 namespace {
@@ -149,7 +150,8 @@ std::vector<Program> Programs() {
 
 long FromEnvironment(const char* name, long otherwise) {
   const char* const value = std::getenv(name);
-  return value == nullptr ? otherwise : std::atol(value);
+  return value == nullptr ? otherwise
+                          : grpccommon::test::ParseNumber<long>(value).value();
 }
 
 class SandboxStressTest : public SandboxFixture {

@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "services/execution/sandbox_fixture.h"
+#include "support/number.h"
 
 namespace platform::execution {
 namespace {
@@ -343,7 +344,9 @@ TEST(SandboxServiceForTest, DISABLED_RunsUntilItIsKilled) {
       .workspace = *workspace,
       .limits = {.wall_time = 1h}};
   ASSERT_TRUE((*sandbox)->Start(std::move(request), [](SandboxResult) {}).ok());
-  ASSERT_EQ(write(std::atoi(std::getenv("SANDBOX_TEST_FD")), "x", 1), 1);
+  const auto told =
+      grpccommon::test::ParseNumber(std::getenv("SANDBOX_TEST_FD"));
+  ASSERT_EQ(write(told.value(), "x", 1), 1);
   for (;;) pause();
 }
 
