@@ -226,8 +226,8 @@ class Demo {
             absl::StrCat(made->test_count(), " tests"));
       contest::ContestProblem& entry =
           *create.mutable_contest()->add_problems();
-      rules_.labels.push_back(
-          std::string(1, static_cast<char>('A' + rules_.labels.size())));
+      rules_.labels.emplace_back(1,
+                                 static_cast<char>('A' + rules_.labels.size()));
       entry.set_label(rules_.labels.back());
       entry.set_problem_id(made->id());
     }

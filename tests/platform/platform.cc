@@ -319,8 +319,8 @@ Contest::Contest(Platform& platform, const std::vector<std::string>& problems,
         Must(seed::EnsureProblem(platform.clients(), judge_,
                                  *platform.content().Find(slug)),
              slug);
-    rules_.labels.push_back(
-        std::string(1, static_cast<char>('A' + rules_.labels.size())));
+    rules_.labels.emplace_back(1,
+                               static_cast<char>('A' + rules_.labels.size()));
     contest::v1::ContestProblem& entry = *contest.add_problems();
     entry.set_label(rules_.labels.back());
     entry.set_problem_id(problem.id());
