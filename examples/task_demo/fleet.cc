@@ -16,6 +16,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/registry_uri.h"
@@ -27,7 +28,9 @@ using taskservice::TaskService;
 
 int main(int argc, char** argv) {
   const char* const token = std::getenv("ALICE_TOKEN");
-  if (argc != 3 || token == nullptr) {
+  int process = 0;
+  if (argc != 3 || token == nullptr || !absl::SimpleAtoi(argv[2], &process) ||
+      process <= 0) {
     std::cerr << "usage: ALICE_TOKEN=… task_fleet_demo <registry URI> <pid>\n";
     return 64;
   }
@@ -35,7 +38,8 @@ int main(int argc, char** argv) {
   const auto scheduler = grpccommon::CreateScheduler();
   auto registry = grpccommon::CreateRegistry(
       argv[1], *scheduler,
-      {.remote = {.authorization = [&] { return authorization; },
+      {.remote = {.authorization =
+                      [authorization = authorization] { return authorization; },
                   .authorization_in_plaintext = true}});
   if (!registry.ok()) return grpccommon::ExitWith(registry.status());
   auto manager =
@@ -87,7 +91,7 @@ int main(int argc, char** argv) {
   std::cout << "  calls are spread:\n";
   const std::size_t before = call_for(1500ms);
   std::cout << "  kill -9 " << argv[2] << ", and calls go on:\n";
-  kill(std::atoi(argv[2]), SIGKILL);
+  kill(process, SIGKILL);
   const std::size_t after = call_for(1500ms);
   const bool right = failed == 0 && before == 3 && after <= 2;
   std::cout << (right ? "  ok     " : "  WRONG  ") << calls << " calls, "
