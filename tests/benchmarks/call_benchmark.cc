@@ -23,6 +23,7 @@
 #include "benchmarks/report.h"
 #include "benchmarks/server_process.h"
 #include "grpccommon/auth/jwt_signer.h"
+#include "support/number.h"
 
 namespace grpccommon::bench {
 namespace {
@@ -62,10 +63,19 @@ std::optional<Options> Parse(int argc, char** argv) {
       {"--folder", [&](const char* v) { options.folder = v; }},
       {"--json", [&](const char* v) { options.json = v; }},
       {"--only", [&](const char* v) { options.only = v; }},
-      {"--rounds", [&](const char* v) { options.rounds = std::atoi(v); }},
-      {"--round-ms", [&](const char* v) { options.round_ms = std::atoi(v); }},
+      // What is no number is 0 here, and refused below.
+      {"--rounds",
+       [&](const char* v) {
+         options.rounds = test::ParseNumber(v).value_or(0);
+       }},
+      {"--round-ms",
+       [&](const char* v) {
+         options.round_ms = test::ParseNumber(v).value_or(0);
+       }},
       {"--connections",
-       [&](const char* v) { options.connections = std::atoi(v); }},
+       [&](const char* v) {
+         options.connections = test::ParseNumber(v).value_or(0);
+       }},
       {"--soak",
        [&](const char* v) {
          options.soak_calls = std::strtoull(v, nullptr, 10);

@@ -31,6 +31,7 @@
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpcpp/grpcpp.h"
+#include "support/number.h"
 
 namespace grpccommon::bench {
 namespace {
@@ -453,9 +454,10 @@ bool Parse(int argc, char** argv, Options& options) {
     } else if (const char* folder = value("--folder")) {
       options.folder = folder;
     } else if (const char* rounds = value("--rounds")) {
-      options.rounds = std::atoi(rounds);
+      options.rounds = test::ParseNumber(rounds).value_or(0);
     } else if (const char* length = value("--round-ms")) {
-      options.round = std::chrono::milliseconds(std::atoi(length));
+      options.round =
+          std::chrono::milliseconds(test::ParseNumber(length).value_or(0));
     } else if (const char* json = value("--json")) {
       options.json = json;
     } else {

@@ -56,7 +56,7 @@ class LatencyHistogram {
   // say which of kLinear buckets of its power of two it is.
   static std::size_t IndexOf(std::uint64_t value) {
     if (value < kLinear) return value;
-    const int shift = std::bit_width(value) - 1 - kLinearBits;
+    const int shift = static_cast<int>(std::bit_width(value)) - 1 - kLinearBits;
     if (shift >= kLargestBits - kLinearBits) return kBuckets - 1;
     return (static_cast<std::size_t>(shift) << kLinearBits) +
            static_cast<std::size_t>(value >> shift);

@@ -2,6 +2,7 @@
 // What a log line costs the thread that writes it.
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <string>
 
 #include "benchmarks/count_allocations.h"
@@ -42,7 +43,9 @@ void BM_TwentyFields(benchmark::State& state) {
     logger.Begin(line, LogLevel::kInfo, "call");
     line.Add("request_id", id).Add("trace_id", id).Add("span_id", id);
     for (int i = 0; i < 6; ++i) line.Add("grpc.text", "a value of some length");
-    for (int i = 0; i < 7; ++i) line.AddInteger("grpc.number", 12345 * i);
+    for (std::int64_t i = 0; i < 7; ++i) {
+      line.AddInteger("grpc.number", 12345 * i);
+    }
     logger.Write(line);
   }
 }

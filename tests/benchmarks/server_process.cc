@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "support/number.h"
 #include "support/resident_memory.h"
 
 namespace grpccommon::bench {
@@ -58,7 +59,7 @@ ServerProcess::ServerProcess(const std::string& contestant,
   close(out.write_end);
   questions_ = fdopen(in.write_end, "w");
   answers_ = fdopen(out.read_end, "r");
-  port_ = std::atoi(Ask("port").c_str());
+  port_ = test::ParseNumber(Ask("port")).value();
 }
 
 ServerProcess::~ServerProcess() {
@@ -98,7 +99,7 @@ std::string ServerProcess::Ask(const std::string& question) {
     errno = ECHILD;
     Fail("a server has ended");
   }
-  return answer;
+  return std::string(answer, std::strcspn(answer, "\n"));
 }
 
 }  // namespace grpccommon::bench
