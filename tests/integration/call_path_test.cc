@@ -72,6 +72,11 @@ class Recorder : public ServerInterceptor {
     }
     return codes_;
   }
+  void Forget(std::size_t count) {
+    WaitForCodes(count);
+    const MutexLock lock(mutex_);
+    codes_.clear();
+  }
   std::uint64_t received() const { return received_; }
   std::uint64_t sent() const { return sent_; }
   std::uint64_t bytes_received() const { return bytes_received_; }
@@ -107,13 +112,16 @@ INSTANTIATE_TEST_SUITE_P(Kinds, CallPathTest,
                                             test::EveryKind()),
                          CaseName);
 
-// A call that does not run to its end, on either kind of port.
-using InterruptedCase = std::tuple<Style, CallKind, bool /*tls*/>;
+// A call that does not run to its end, on either kind of port, of a server that
+// was idle or that was not.
+using InterruptedCase =
+    std::tuple<Style, CallKind, bool /*tls*/, bool /*busy*/>;
 
 std::string InterruptedCaseName(
     const ::testing::TestParamInfo<InterruptedCase>& info) {
-  const auto& [style, kind, tls] = info.param;
-  return CaseName({{style, kind}, info.index}) + (tls ? "_tls" : "_plaintext");
+  const auto& [style, kind, tls, busy] = info.param;
+  return CaseName({{style, kind}, info.index}) + (tls ? "_tls" : "_plaintext") +
+         (busy ? "_busy" : "_idle");
 }
 
 class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
@@ -122,7 +130,19 @@ class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
 
   // Connected, so that a short deadline is all the call's own.
   std::unique_ptr<TestServer> Serve(std::function<void(Server&)> set_up) {
-    const auto& [style, kind, tls] = GetParam();
+    auto server = ServeIdle(std::move(set_up));
+    if (!std::get<3>(GetParam())) return server;
+    // On each of gRPC's threads, most likely.
+    constexpr int kCallsBefore = 10;
+    for (int i = 0; i < kCallsBefore; ++i) {
+      EXPECT_TRUE(server->Call(kind()).status.ok());
+    }
+    recorder_->Forget(kCallsBefore);
+    return server;
+  }
+
+  std::unique_ptr<TestServer> ServeIdle(std::function<void(Server&)> set_up) {
+    const auto& [style, kind, tls, busy] = GetParam();
     auto server = std::make_unique<TestServer>(style, tls, std::move(set_up));
     EXPECT_TRUE(server->channel()->WaitForConnected(
         std::chrono::system_clock::now() + 20s));
@@ -135,6 +155,7 @@ class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
 INSTANTIATE_TEST_SUITE_P(Kinds, InterruptedCallTest,
                          ::testing::Combine(test::EveryStyle(),
                                             test::EveryKind(),
+                                            ::testing::Bool(),
                                             ::testing::Bool()),
                          InterruptedCaseName);
 
@@ -380,7 +401,7 @@ TEST_P(CallPathTest, ADecisionThatWaitsRefuses) {
 
 TEST_P(InterruptedCallTest, ADecisionThatComesAfterTheClientHasGoneDoesNoHarm) {
   const auto gate = std::make_shared<SlowGate>(absl::OkStatus());
-  const auto server = Serve([&](Server& s) { s.Use(recorder_).Use(gate); });
+  const auto server = ServeIdle([&](Server& s) { s.Use(recorder_).Use(gate); });
   CallResult result;
   std::thread client([&] {
     result = server->Call(kind(), [](grpc::ClientContext& context) {

@@ -345,8 +345,9 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
 }
 
 [[gnu::hot]] bool CallState::EndedBeforeReply() {
-  if (InlineCompletions* const around =
-          InlineCompletions::Around(info_.server_context()->c_call())) {
+  InlineCompletions* const around =
+      InlineCompletions::Around(info_.server_context()->c_call());
+  if (around != nullptr && around->holds_back()) {
     if (call_.duration() < kBrief) {
       return call_.deadline().has_value() &&
              *call_.deadline() <= call_.started_at() + call_.duration();

@@ -109,7 +109,7 @@ struct CallEnvironment {
         logger(std::move(l)),
         send_hooks(s),
         deadlines(c, *own),
-        long_handlers(*own),
+        long_handlers(c, *own),
         scheduler(std::move(own)) {}
 
   // Destroyed first, with what the others have planned.

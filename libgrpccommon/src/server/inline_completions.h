@@ -50,6 +50,9 @@ class InlineCompletions {
   void HoldBack(grpc::internal::CallOpSetInterface& ops,
                 const grpc::internal::Call& call);
 
+  /// Whether nobody learns of the call's end yet.
+  bool holds_back() const { return held_back_.has_value(); }
+
   /// Starts what is held back, and runs the reaction if the call has ended.
   void Watch();
 

@@ -12,11 +12,17 @@ namespace {
 
 // A handler is long when two sweeps have met it.
 constexpr Clock::Duration kInterval = std::chrono::milliseconds(50);
+// For fewer calls than these the sweeps would cost more than they save.
+constexpr Clock::Duration kLongestGap = std::chrono::milliseconds(20);
 
 }  // namespace
 
 [[gnu::hot]] bool LongHandlers::Enter(HeldBatch& batch) {
   Place& place = PlaceOfThread();
+  const std::int64_t now_ns = clock_.Coarse().time_since_epoch().count();
+  const std::int64_t last_ns =
+      place.came_ns.exchange(now_ns, std::memory_order_relaxed);
+  if (now_ns - last_ns > kLongestGap.count()) return false;
   HeldBatch* none = nullptr;
   if (!place.batch.compare_exchange_strong(none, &batch)) return false;
   place.entered.fetch_add(1, std::memory_order_relaxed);
@@ -38,14 +44,14 @@ OnDemandSweep::Next LongHandlers::Sweep() {
   {
     const MutexLock lock(taking_);
     for (Place& place : places_) {
-      HeldBatch* batch = place.batch.load();
-      if (batch == nullptr) continue;
       const std::uint32_t entered =
           place.entered.load(std::memory_order_relaxed);
       if (entered != std::exchange(place.seen, entered)) {
         next = kInterval;
         continue;
       }
+      HeldBatch* batch = place.batch.load();
+      if (batch == nullptr) continue;
       // Another handler may have come to the same place of the stack since:
       // its batch is started early, which does no harm.
       if (!place.batch.compare_exchange_strong(batch, nullptr)) continue;
