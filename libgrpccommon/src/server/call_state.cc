@@ -71,6 +71,7 @@ void NoteMalformed(std::string why) { noted_fault = std::move(why); }
     environment_.deadlines.Watch(deadline_, info_.server_context()->c_call(),
                                  *call_.deadline(), *timeout);
   }
+  begun_.Pass();
   ending_.Pass();
 }
 
@@ -169,6 +170,7 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
                                       std::exchange(noted_request_bytes, 0));
     }
   } else {
+    begun_.Take();
     if (batch->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_CLOSE)) {
       ending_.Take();
@@ -348,9 +350,10 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   InlineCompletions* const around =
       InlineCompletions::Around(info_.server_context()->c_call());
   if (around != nullptr && around->holds_back()) {
-    if (call_.duration() < kBrief) {
+    const Clock::Duration taken = call_.duration();
+    if (taken < kBrief) {
       return call_.deadline().has_value() &&
-             *call_.deadline() <= call_.started_at() + call_.duration();
+             *call_.deadline() <= call_.started_at() + taken;
     }
     around->Watch();
   }

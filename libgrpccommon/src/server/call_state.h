@@ -198,7 +198,8 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   DeadlineWatch::Entry deadline_;
   // The answer of an asynchronous step, handed over by it.
   std::unique_ptr<absl::Status> awaited_;
-  // From one read to the next, and from everything to the end.
+  // From the start to all, from one read to the next, from all to the end.
+  Baton begun_;
   Baton reading_;
   Baton ending_;
 };
