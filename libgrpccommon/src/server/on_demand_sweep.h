@@ -26,7 +26,9 @@ class OnDemandSweep {
 
   /// Something has come, which is to be met within `interval`, more than none.
   [[gnu::hot]] void Ask(Clock::Duration interval) {
-    std::int64_t planned = planned_ns_.load(std::memory_order_relaxed);
+    // In one order with how it came and how a sweep looks, if both are atomics:
+    // either that sweep meets it, or here is seen that the sweep has begun.
+    std::int64_t planned = planned_ns_.load();
     while (planned == 0 || planned > interval.count()) {
       if (planned_ns_.compare_exchange_weak(planned, interval.count())) {
         Plan(interval);
