@@ -135,7 +135,8 @@ class GuardedHandler : public MethodHandler {
     // A synchronous handler is done with it when it returns, a callback handler
     // copies it.
     grpc::internal::Call call = state.Hooked(*param.call);
-    if (!inlined || !state.MayCompleteInline()) {
+    if (!inlined || InlineCompletions::OnThisThread() ||
+        !state.MayCompleteInline()) {
       handler(call);
       return;
     }

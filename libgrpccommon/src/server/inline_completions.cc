@@ -6,8 +6,7 @@
 
 namespace grpccommon::internal {
 
-constinit thread_local InlineCompletions* InlineCompletions::innermost =
-    nullptr;
+constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
 
 [[gnu::hot]] void InlineCompletions::Reaction::Run() const {
   auto* const functor = static_cast<grpc_completion_queue_functor*>(tag);
@@ -16,47 +15,54 @@ constinit thread_local InlineCompletions* InlineCompletions::innermost =
 
 [[gnu::hot]] void InlineCompletions::Start(
     grpc::internal::CallOpSetInterface& ops, grpc::internal::Call& call) {
-  if (count_ == reactions_.size()) {
+  if (count_ == reactions_.size() || other_.tag != nullptr) {
     ops.FillOps(&call);
     return;
   }
   grpc_completion_queue* const queue = call.cq()->cq();
+  // Once they are started, another thread may be done with `ops`.
+  const void* const own = ops.core_cq_tag();
   grpc_completion_queue_thread_local_cache_init(queue);
   ops.FillOps(&call);
-  // Of this call, or of another one that gRPC worked at on the way.
-  Reaction& reaction = reactions_[count_];
-  count_ += grpc_completion_queue_thread_local_cache_flush(queue, &reaction.tag,
-                                                           &reaction.ok) != 0;
+  Reaction reaction;
+  if (grpc_completion_queue_thread_local_cache_flush(queue, &reaction.tag,
+                                                     &reaction.ok) == 0) {
+    return;
+  }
+  if (reaction.tag == own) {
+    reactions_[count_++] = reaction;
+  } else {
+    other_ = reaction;
+  }
 }
 
 [[gnu::hot]] void InlineCompletions::HoldBack(
     grpc::internal::CallOpSetInterface& ops, const grpc::internal::Call& call) {
-  held_back_ = HeldBatch{&ops, call};
+  held_back_.emplace(ops, call);
   if (!long_handlers_.Enter(*held_back_)) {
     held_back_->Start();
     held_back_.reset();
   }
 }
 
-[[gnu::hot]] bool InlineCompletions::StartHeldBack() {
-  if (!held_back_.has_value()) return false;
-  const bool ours = long_handlers_.Leave(*held_back_);
-  const std::size_t before = count_;
-  if (ours) Start(*held_back_->ops, held_back_->call);
-  held_back_.reset();
-  return count_ > before;
-}
-
 [[gnu::hot]] void InlineCompletions::Watch() {
-  if (StartHeldBack()) reactions_[--count_].Run();
+  if (!held_back_.has_value()) return;
+  const std::size_t before = count_;
+  if (LongHandlers::Leave(*held_back_)) {
+    Start(held_back_->ops, held_back_->call);
+  }
+  held_back_.reset();
+  // A reaction of gRPC's own, which may run within the handler.
+  if (count_ > before) reactions_[--count_].Run();
 }
 
 [[gnu::hot]] void InlineCompletions::Run() {
+  // What reactions start completes gRPC's way.
+  call_ = nullptr;
   // The end comes first: the other reactions may ask for it.
   Watch();
-  // What they start completes gRPC's way.
-  innermost = outer_;
   for (std::size_t i = 0; i < count_; ++i) reactions_[i].Run();
+  if (other_.tag != nullptr) other_.Run();
 }
 
 }  // namespace grpccommon::internal

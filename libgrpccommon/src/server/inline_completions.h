@@ -29,17 +29,21 @@ class InlineCompletions {
  public:
   /// `long_handlers` is borrowed and must outlive the call.
   InlineCompletions(const grpc_call* call, LongHandlers& long_handlers)
-      : call_(call), long_handlers_(long_handlers), outer_(innermost) {
-    innermost = this;
+      : call_(call), long_handlers_(long_handlers) {
+    current = this;
   }
-  ~InlineCompletions() { innermost = outer_; }
+  ~InlineCompletions() { current = nullptr; }
   InlineCompletions(const InlineCompletions&) = delete;
   InlineCompletions& operator=(const InlineCompletions&) = delete;
 
+  /// Whether this thread has one. A handler that is called then is another
+  /// call's, a reaction itself, and does without: or the next call's handler
+  /// could come within its reactions, and so on up the stack.
+  static bool OnThisThread() { return current != nullptr; }
+
   /// The one around the handler of `call` that this thread is in, or null.
   static InlineCompletions* Around(const grpc_call* call) {
-    return innermost != nullptr && innermost->call_ == call ? innermost
-                                                            : nullptr;
+    return current != nullptr && current->call_ == call ? current : nullptr;
   }
 
   /// Starts `ops`, and remembers the reaction if they complete at once.
@@ -68,18 +72,19 @@ class InlineCompletions {
     void Run() const;
   };
 
-  bool StartHeldBack();
-
   // Constant-initialised and of the library alone, so read without a guard.
-  static constinit thread_local InlineCompletions* innermost;
+  static constinit thread_local InlineCompletions* current;
 
-  const grpc_call* const call_;
+  // Null once the handler has returned.
+  const grpc_call* call_;
   LongHandlers& long_handlers_;
-  InlineCompletions* const outer_;
   std::optional<HeldBatch> held_back_;
   // Metadata, a message or a read, the status, and the end.
   std::array<Reaction, 4> reactions_;
   std::size_t count_ = 0;
+  // What gRPC completed on the way: of any call, or the start of one. Its code
+  // must not run within the handler, and no second one may wait behind it.
+  Reaction other_;
 };
 
 }  // namespace grpccommon::internal

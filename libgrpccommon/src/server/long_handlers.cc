@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/long_handlers.h"
 
+#include <array>
 #include <chrono>
+#include <cstdint>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "grpc/grpc.h"
+#include "grpccommon/base/thread_slot.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -14,6 +18,22 @@ namespace {
 constexpr Clock::Duration kInterval = std::chrono::milliseconds(50);
 // For fewer calls than these the sweeps would cost more than they save.
 constexpr Clock::Duration kLongestGap = std::chrono::milliseconds(20);
+
+struct alignas(kCacheLineBytes) Place {
+  std::atomic<HeldBatch*> batch{nullptr};
+  std::atomic<std::uint32_t> entered{0};
+  // When the last one came.
+  std::atomic<std::int64_t> came_ns{0};
+  // The last sweep's.
+  std::atomic<std::uint32_t> seen{0};
+};
+
+// Of all servers, and for good: a handler whose batch was taken may be the last
+// to look here when its server is gone. Another server's sweep may start a
+// batch a little early, which does no harm.
+constinit std::array<Place, 64> places;
+
+Place& PlaceOfThread() { return places[ThreadSlot() % places.size()]; }
 
 }  // namespace
 
@@ -33,36 +53,36 @@ constexpr Clock::Duration kLongestGap = std::chrono::milliseconds(20);
 [[gnu::hot]] bool LongHandlers::Leave(HeldBatch& batch) {
   HeldBatch* mine = &batch;
   if (PlaceOfThread().batch.compare_exchange_strong(mine, nullptr)) return true;
-  // The sweep has it, and is done with `batch` itself when it lets go.
-  const MutexLock lock(taking_);
+  // A sweep has it, and reads it for a moment yet.
+  while (!batch.taken.load(std::memory_order_acquire)) {
+    std::this_thread::yield();
+  }
   return false;
 }
 
 OnDemandSweep::Next LongHandlers::Sweep() {
   OnDemandSweep::Next next;
-  std::vector<HeldBatch> taken;
-  {
-    const MutexLock lock(taking_);
-    for (Place& place : places_) {
-      const std::uint32_t entered =
-          place.entered.load(std::memory_order_relaxed);
-      if (entered != std::exchange(place.seen, entered)) {
-        next = kInterval;
-        continue;
-      }
-      HeldBatch* batch = place.batch.load();
-      if (batch == nullptr) continue;
-      // Another handler may have come to the same place of the stack since:
-      // its batch is started early, which does no harm.
-      if (!place.batch.compare_exchange_strong(batch, nullptr)) continue;
-      grpc_call_ref(batch->call.call());
-      taken.push_back(*batch);
+  std::vector<grpc::internal::Call> calls;
+  std::vector<grpc::internal::CallOpSetInterface*> batches;
+  for (Place& place : places) {
+    const std::uint32_t entered = place.entered.load(std::memory_order_relaxed);
+    if (entered != place.seen.exchange(entered, std::memory_order_relaxed)) {
+      next = kInterval;
+      continue;
     }
+    HeldBatch* batch = place.batch.load();
+    if (batch == nullptr) continue;
+    // Another handler may have come to the same place of the stack since: its
+    // batch is started early, which does no harm.
+    if (!place.batch.compare_exchange_strong(batch, nullptr)) continue;
+    grpc_call_ref(batch->call.call());
+    calls.push_back(batch->call);
+    batches.push_back(&batch->ops);
+    batch->taken.store(true, std::memory_order_release);
   }
-  for (HeldBatch& batch : taken) {
-    grpc_call* const call = batch.call.call();
-    batch.Start();
-    grpc_call_unref(call);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    batches[i]->FillOps(&calls[i]);
+    grpc_call_unref(calls[i].call());
   }
   return next;
 }

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <atomic>
-#include <cstdint>
 
 #include "grpccommon/base/clock.h"
-#include "grpccommon/base/mutex.h"
 #include "grpccommon/base/scheduler.h"
-#include "grpccommon/base/thread_slot.h"
 #include "grpcpp/impl/call.h"
 #include "grpcpp/impl/call_op_set_interface.h"
 #include "server/on_demand_sweep.h"
 
 namespace grpccommon::internal {
 
-/// A batch that is not started yet, and the call to start it on.
+/// A batch that is not started yet, and the call to start it on. On the stack
+/// of the thread that holds it back.
 struct HeldBatch {
-  grpc::internal::CallOpSetInterface* ops;
-  grpc::internal::Call call;
+  HeldBatch(grpc::internal::CallOpSetInterface& o,
+            const grpc::internal::Call& c)
+      : ops(o), call(c) {}
 
-  void Start() { ops->FillOps(&call); }
+  void Start() { ops.FillOps(&call); }
+
+  grpc::internal::CallOpSetInterface& ops;
+  grpc::internal::Call call;
+  // The last that a sweep does with it.
+  std::atomic<bool> taken{false};
 };
 
 /// Starts what InlineCompletions holds back for callback handlers that keep
@@ -39,30 +42,18 @@ class LongHandlers {
 
   /// Holds `batch` back until `Leave`, on the same thread. Returns false, and
   /// does not, if this thread has had no call for a while, or if there is no
-  /// place for it, as for a handler within another.
+  /// place for it.
   bool Enter(HeldBatch& batch);
 
-  /// Returns false if it was started meanwhile.
-  bool Leave(HeldBatch& batch);
+  /// Returns false if it was started meanwhile. The call, the server, and with
+  /// it the one that `batch` entered, may then be gone.
+  static bool Leave(HeldBatch& batch);
 
  private:
-  struct alignas(kCacheLineBytes) Place {
-    std::atomic<HeldBatch*> batch{nullptr};
-    std::atomic<std::uint32_t> entered{0};
-    // When the last one came.
-    std::atomic<std::int64_t> came_ns{0};
-    // The last sweep's.
-    std::uint32_t seen = 0;
-  };
-
-  Place& PlaceOfThread() { return places_[ThreadSlot() % places_.size()]; }
   OnDemandSweep::Next Sweep();
 
   const Clock& clock_;
   OnDemandSweep sweep_;
-  std::array<Place, 64> places_;
-  // Held while a batch is taken from a handler that still runs.
-  Mutex taking_;
 };
 
 }  // namespace grpccommon::internal

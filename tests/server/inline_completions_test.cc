@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/inline_completions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grpc/grpc.h"
+#include "grpc/grpc_security.h"
+#include "grpccommon/testing/fake_clock.h"
+#include "grpcpp/completion_queue.h"
+
+namespace grpccommon::internal {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using namespace std::chrono_literals;
+
+// A reaction that a test sees.
+class Noted : public grpc_completion_queue_functor {
+ public:
+  explicit Noted(std::function<void()> reaction)
+      : grpc_completion_queue_functor{}, reaction_(std::move(reaction)) {
+    functor_run = [](grpc_completion_queue_functor* self, int ok) {
+      EXPECT_EQ(ok, 1);
+      static_cast<Noted*>(self)->reaction_();
+    };
+  }
+
+ private:
+  const std::function<void()> reaction_;
+};
+
+// Completes at once, what else gRPC works at before itself.
+class FakeOps : public grpc::internal::CallOpSetInterface {
+ public:
+  explicit FakeOps(std::function<void()> reaction)
+      : own_(std::move(reaction)) {}
+  void FillOps(grpc::internal::Call* call) override {
+    for (Noted* const other : others) Complete(*call, *other);
+    Complete(*call, own_);
+  }
+  bool FinalizeResult(void**, bool*) override { return true; }
+  void* core_cq_tag() override { return &own_; }
+  void SetHijackingState() override {}
+  void ContinueFillOpsAfterInterception() override {}
+  void ContinueFinalizeResultAfterInterception() override {}
+
+  std::vector<Noted*> others;
+
+ private:
+  static void Complete(const grpc::internal::Call& call, Noted& noted) {
+    // An empty batch is complete when it is started.
+    EXPECT_EQ(grpc_call_start_batch(call.call(), nullptr, 0, &noted, nullptr),
+              GRPC_CALL_OK);
+  }
+  Noted own_;
+};
+
+class InlineCompletionsTest : public ::testing::Test {
+ protected:
+  InlineCompletionsTest() {
+    grpc_init();
+    queue_.emplace();
+    grpc_channel_credentials* const credentials =
+        grpc_insecure_credentials_create();
+    channel_ = grpc_channel_create("127.0.0.1:1", credentials, nullptr);
+    grpc_channel_credentials_release(credentials);
+    core_call_ = grpc_channel_create_call(
+        channel_, nullptr, GRPC_PROPAGATE_DEFAULTS, queue_->cq(),
+        grpc_slice_from_static_string("/a/B"), nullptr,
+        gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
+    call_.emplace(core_call_, nullptr, &*queue_);
+    // This thread has just had a call, whatever the test before has left.
+    testing::FakeClock clock;
+    testing::FakeScheduler scheduler(clock);
+    LongHandlers handlers(clock, scheduler);
+    HeldBatch before(end_, *call_);
+    if (handlers.Enter(before)) LongHandlers::Leave(before);
+  }
+  ~InlineCompletionsTest() override {
+    grpc_call_unref(core_call_);
+    grpc_channel_destroy(channel_);
+    queue_->Shutdown();
+    RunQueue();
+    queue_.reset();
+    grpc_shutdown();
+  }
+
+  std::function<void()> Note(std::string what) {
+    return [this, what = std::move(what)] { ran_.push_back(what); };
+  }
+  /// Runs what went gRPC's way.
+  void RunQueue() {
+    while (true) {
+      const grpc_event event = grpc_completion_queue_next(
+          queue_->cq(), gpr_inf_past(GPR_CLOCK_REALTIME), nullptr);
+      if (event.type != GRPC_OP_COMPLETE) return;
+      auto* const functor = static_cast<Noted*>(event.tag);
+      functor->functor_run(functor, event.success);
+    }
+  }
+
+  std::optional<grpc::CompletionQueue> queue_;
+  grpc_channel* channel_ = nullptr;
+  grpc_call* core_call_ = nullptr;
+  std::optional<grpc::internal::Call> call_;
+  testing::FakeClock clock_;
+  testing::FakeScheduler scheduler_{clock_};
+  LongHandlers long_handlers_{clock_, scheduler_};
+  std::vector<std::string> ran_;
+  FakeOps reply_{Note("reply")};
+  FakeOps end_{Note("end")};
+};
+
+TEST_F(InlineCompletionsTest, ReactionsAreRunAfterTheHandlerTheEndFirst) {
+  {
+    InlineCompletions completions(core_call_, long_handlers_);
+    completions.HoldBack(end_, *call_);
+    completions.Start(reply_, *call_);
+    EXPECT_THAT(ran_, IsEmpty());
+    completions.Run();
+    EXPECT_THAT(ran_, ElementsAre("end", "reply"));
+  }
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("end", "reply")) << "run twice";
+}
+
+TEST_F(InlineCompletionsTest, AHandlerMayWatchForTheEnd) {
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.HoldBack(end_, *call_);
+  completions.Watch();
+  EXPECT_THAT(ran_, ElementsAre("end"));
+  completions.Start(reply_, *call_);
+  completions.Run();
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("end", "reply"));
+}
+
+TEST_F(InlineCompletionsTest, AnotherCallsReactionStaysOutOfTheHandler) {
+  Noted other(Note("other"));
+  end_.others = {&other};
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.HoldBack(end_, *call_);
+  completions.Watch();
+  EXPECT_THAT(ran_, IsEmpty());
+  completions.Start(reply_, *call_);
+  completions.Run();
+  EXPECT_THAT(ran_, ElementsAre("other"));
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("other", "end", "reply"));
+}
+
+TEST_F(InlineCompletionsTest, AnotherCallsReactionComesLast) {
+  Noted other(Note("other"));
+  FakeOps metadata(Note("metadata"));
+  reply_.others = {&other};
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.Start(metadata, *call_);
+  completions.Start(reply_, *call_);
+  completions.Run();
+  EXPECT_THAT(ran_, ElementsAre("metadata", "other"));
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("metadata", "other", "reply"));
+}
+
+TEST_F(InlineCompletionsTest, NoSecondCallWaitsForThisThread) {
+  Noted first(Note("first"));
+  Noted second(Note("second"));
+  FakeOps metadata(Note("metadata"));
+  metadata.others = {&first};
+  reply_.others = {&second};
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.Start(metadata, *call_);
+  completions.Start(reply_, *call_);
+  // Another thread would.
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("metadata", "second", "reply"));
+  completions.Run();
+  EXPECT_THAT(ran_, ElementsAre("metadata", "second", "reply", "first"));
+}
+
+TEST_F(InlineCompletionsTest, MoreReactionsThanAHandlerHasGoGrpcsWay) {
+  std::vector<FakeOps> ops;
+  for (int i = 0; i < 5; ++i) ops.emplace_back(Note(std::to_string(i)));
+  InlineCompletions completions(core_call_, long_handlers_);
+  for (FakeOps& each : ops) completions.Start(each, *call_);
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("4"));
+  completions.Run();
+  EXPECT_THAT(ran_, ElementsAre("4", "0", "1", "2", "3"));
+}
+
+TEST_F(InlineCompletionsTest, ReactionsAreNotWithinTheHandler) {
+  std::optional<InlineCompletions> completions(std::in_place, core_call_,
+                                               long_handlers_);
+  FakeOps curious([this] {
+    ran_.push_back("curious");
+    EXPECT_EQ(InlineCompletions::Around(core_call_), nullptr);
+    // So the handler of another call does without.
+    EXPECT_TRUE(InlineCompletions::OnThisThread());
+  });
+  EXPECT_EQ(InlineCompletions::Around(core_call_), &*completions);
+  completions->Start(curious, *call_);
+  completions->Run();
+  EXPECT_THAT(ran_, ElementsAre("curious"));
+  completions.reset();
+  EXPECT_FALSE(InlineCompletions::OnThisThread());
+  EXPECT_EQ(InlineCompletions::Around(core_call_), nullptr);
+}
+
+TEST_F(InlineCompletionsTest, TheEndOfALongHandlersCallGoesGrpcsWay) {
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.HoldBack(end_, *call_);
+  clock_.Advance(100ms);
+  RunQueue();
+  EXPECT_THAT(ran_, ElementsAre("end"));
+  completions.Watch();
+  completions.Start(reply_, *call_);
+  completions.Run();
+  EXPECT_THAT(ran_, ElementsAre("end", "reply"));
+}
+
+}  // namespace
+}  // namespace grpccommon::internal
