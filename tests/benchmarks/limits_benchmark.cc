@@ -36,7 +36,7 @@ class RacingClock : public Clock {
   WallTime WallNow() const override { return SteadyClock().WallNow(); }
 };
 
-const RacingClock racing_clock;
+const RacingClock kRacingClock;
 
 const GcraRate& Generous() {
   static const GcraRate rate =
@@ -55,7 +55,7 @@ void ReportAllocations(benchmark::State& state, std::uint64_t before) {
 }
 
 void GcraTryTake(benchmark::State& state) {
-  static auto* const gcra = new Gcra(Generous(), racing_clock);
+  static auto* const gcra = new Gcra(Generous(), kRacingClock);
   for (auto _ : state) benchmark::DoNotOptimize(gcra->TryTake());
 }
 BENCHMARK(GcraTryTake)->ThreadRange(1, 2)->UseRealTime();
@@ -70,7 +70,7 @@ BENCHMARK(GcraRefuse);
 // range(0) keys in random order.
 void KeyedLimiterTryTake(benchmark::State& state) {
   static auto* const limiter =
-      KeyedLimiter::Create({}, racing_clock)->release();
+      KeyedLimiter::Create({}, kRacingClock)->release();
   const auto keys = static_cast<std::uint64_t>(state.range(0));
   std::uint64_t i = static_cast<std::uint64_t>(state.thread_index());
   for (auto _ : state) {
@@ -120,7 +120,7 @@ BENCHMARK(KeyedLimiterFillAMillion)
     ->Unit(benchmark::kMillisecond);
 
 void RateLimitCall(benchmark::State& state) {
-  const auto interceptor = *RateLimitInterceptor::Create({}, racing_clock);
+  const auto interceptor = *RateLimitInterceptor::Create({}, kRacingClock);
   Method method = testing::FakeCallOptions().method;
   method.policy.rate_limit = {.rate = 1e6, .burst = 1'000'000};
   (void)interceptor->Register(method);

@@ -88,7 +88,7 @@ TEST_F(BulkheadTest, PermitsMoveAndGiveBackWhatTheyReplace) {
     Permit first = bulkhead->TryAcquire();
     Permit second = bulkhead->TryAcquire();
     first = std::move(second);
-    EXPECT_FALSE(second);
+    EXPECT_FALSE(second);  // NOLINT(bugprone-use-after-move): is empty
     EXPECT_EQ(bulkhead->stats().in_flight, 1);
     Permit& same = first;
     first = std::move(same);

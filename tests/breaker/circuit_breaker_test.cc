@@ -78,7 +78,7 @@ TEST(PermitTest, MovesAndGivesBackWhatItReplaces) {
     CircuitBreaker::Permit first = breaker.TryAcquire();
     CircuitBreaker::Permit second = breaker.TryAcquire();
     CircuitBreaker::Permit moved(std::move(first));
-    EXPECT_FALSE(first);
+    EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): is empty
     moved = std::move(second);
     EXPECT_THAT(breaker.results, ElementsAre(RecordingBreaker::Result{
                                      1, Outcome::kIgnored, 0ms}));

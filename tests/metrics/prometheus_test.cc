@@ -52,7 +52,7 @@ class Socket {
   int fd() const { return fd_; }
 
   // Binds to `port`, 0 for a free one, which it returns.
-  int Bind() {
+  int Bind() const {
     sockaddr_in address = Loopback(0);
     EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address),
               0);
@@ -60,12 +60,12 @@ class Socket {
     getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     return ntohs(address.sin_port);
   }
-  bool Connect(int port) {
+  bool Connect(int port) const {
     sockaddr_in address = Loopback(port);
     return connect(fd_, reinterpret_cast<sockaddr*>(&address),
                    sizeof address) == 0;
   }
-  void SendAll(std::string_view text) {
+  void SendAll(std::string_view text) const {
     while (!text.empty()) {
       const ssize_t sent = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
       if (sent <= 0) return;
@@ -73,7 +73,7 @@ class Socket {
     }
   }
   // Reads until the peer closes or `end` has been read.
-  std::string Receive(std::string_view end = {}) {
+  std::string Receive(std::string_view end = {}) const {
     std::string text;
     char buffer[4096];
     while (end.empty() || text.find(end) == std::string::npos) {

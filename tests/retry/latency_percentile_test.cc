@@ -125,10 +125,10 @@ TEST_F(LatencyPercentileTest, RoundsEveryLatencyUpALittle) {
   Create({.quantile = 0.5, .min_samples = 1});
   Record(1ms);
   clock_.Advance(30s + 3s);
-  for (double ns = 16'384; ns < 137e9; ns *= 1.0137) {
-    Record(nanoseconds(static_cast<std::int64_t>(ns)));
+  for (std::int64_t ns = 16'384; ns < 137'000'000'000; ns += ns / 73) {
+    Record(nanoseconds(ns));
     clock_.Advance(3s);
-    ExpectJustAbove(Get(), nanoseconds(static_cast<std::int64_t>(ns)));
+    ExpectJustAbove(Get(), nanoseconds(ns));
     clock_.Advance(30s);
     ASSERT_EQ(Get(), std::nullopt);
   }
