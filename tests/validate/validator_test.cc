@@ -412,7 +412,7 @@ TEST(ValidatorTest, FitsItsDetailsIntoATrailer) {
   for (int i = 0; i < 100; ++i) {
     (*message.mutable_scores())[std::to_string(i) + std::string(500, 'k')] = 10;
   }
-  const auto validator = Validator::Create(*message.GetDescriptor());
+  const auto validator = Validator::Create(*Proto2Rules::descriptor());
   const absl::Status status = (*validator)->Validate(message);
   const absl::Status sent = FromGrpcStatus(ToGrpcStatus(status));
   EXPECT_GE(ViolationsOf(sent).size(), 10u);
@@ -490,8 +490,8 @@ TEST(ValidatorContractTest, RefusesRangesWithoutANumber) {
        {"number { minimum: 2 maximum: 1 }", "number { minimum: nan }",
         "number { minimum: 1.2 maximum: 1.8 }",
         "number { minimum: 1 maximum: 1 exclusive_minimum: true }",
-        "number { minimum: 1 maximum: 2 exclusive_minimum: true "
-        "exclusive_maximum: true }",
+        R"(number { minimum: 1 maximum: 2
+                    exclusive_minimum: true exclusive_maximum: true })",
         "number { minimum: 2147483648 }", "number { maximum: -inf }",
         "number { exclusive_minimum: true }",
         "number { minimum: 2147483647 exclusive_minimum: true }"}) {
