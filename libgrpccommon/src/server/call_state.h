@@ -96,24 +96,24 @@ struct CallEnvironment {
   RunningCalls running;
   const Clock& clock;
   const Logger logger;
+  DeadlineWatch deadlines;
+  LongHandlers long_handlers;
   const SendHooks send_hooks;
   /// Some calls may come from within the process.
   std::atomic<bool> in_process{false};
-  DeadlineWatch deadlines;
-  LongHandlers long_handlers;
 
  private:
   CallEnvironment(const Clock& c, Logger l, SendHooks s,
                   std::unique_ptr<Scheduler> own)
       : clock(c),
         logger(std::move(l)),
-        send_hooks(s),
         deadlines(c, *own),
         long_handlers(c, *own),
-        scheduler(std::move(own)) {}
+        send_hooks(s),
+        scheduler_(std::move(own)) {}
 
   // Destroyed first, with what the others have planned.
-  const std::unique_ptr<Scheduler> scheduler;
+  const std::unique_ptr<Scheduler> scheduler_;
 };
 
 /// One call on its way through: the gRPC interceptor that gRPC makes for it,
