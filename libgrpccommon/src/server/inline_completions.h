@@ -16,7 +16,7 @@ namespace grpccommon::internal {
 ///
 /// gRPC hands them to its completion queue, for which it wakes another thread
 /// out of its poll, though this one will look there next: for a call that
-/// finds the server idle, two switches of threads and five system calls.
+/// finds the server idle, two switches of threads and a fifth of its time.
 /// Here each batch is started with gRPC's thread-local cache of the queue,
 /// which keeps one completion. So that a handler's reply and the end of its
 /// call, which come in one go, are two such batches, the one that watches for
