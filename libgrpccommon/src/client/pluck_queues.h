@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <memory>
 
 #include "grpccommon/base/thread_slot.h"
 #include "grpcpp/completion_queue.h"

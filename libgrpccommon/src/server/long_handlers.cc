@@ -62,8 +62,9 @@ Place& PlaceOfThread() { return places[ThreadSlot() % places.size()]; }
 
 OnDemandSweep::Next LongHandlers::Sweep() {
   OnDemandSweep::Next next;
-  std::vector<grpc::internal::Call> calls;
-  std::vector<grpc::internal::CallOpSetInterface*> batches;
+  std::vector<
+      std::pair<grpc::internal::CallOpSetInterface*, grpc::internal::Call>>
+      taken;
   for (Place& place : places) {
     const std::uint32_t entered = place.entered.load(std::memory_order_relaxed);
     if (entered != place.seen.exchange(entered, std::memory_order_relaxed)) {
@@ -76,13 +77,12 @@ OnDemandSweep::Next LongHandlers::Sweep() {
     // batch is started early, which does no harm.
     if (!place.batch.compare_exchange_strong(batch, nullptr)) continue;
     grpc_call_ref(batch->call.call());
-    calls.push_back(batch->call);
-    batches.push_back(&batch->ops);
+    taken.emplace_back(&batch->ops, batch->call);
     batch->taken.store(true, std::memory_order_release);
   }
-  for (std::size_t i = 0; i < calls.size(); ++i) {
-    batches[i]->FillOps(&calls[i]);
-    grpc_call_unref(calls[i].call());
+  for (auto& [ops, call] : taken) {
+    ops->FillOps(&call);
+    grpc_call_unref(call.call());
   }
   return next;
 }

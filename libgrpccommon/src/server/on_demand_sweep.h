@@ -42,9 +42,9 @@ class OnDemandSweep {
     scheduler_.RunAfter(interval, [this, interval] {
       // Before the look: what comes from now on asks again if this one does not
       // meet it.
+      // Another one has been planned for sooner if this is not the plan.
       std::int64_t mine = interval.count();
-      if (!planned_ns_.compare_exchange_strong(mine, 0))
-        return;  // sooner since
+      if (!planned_ns_.compare_exchange_strong(mine, 0)) return;
       if (const Next next = sweep_()) Ask(*next);
     });
   }
