@@ -21,6 +21,7 @@
 #include "grpccommon/status/details.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/impl/client_unary_call.h"
+#include "support/call_recorder.h"
 #include "support/echo_services.h"
 #include "support/every_call.h"
 #include "support/test_server.h"
@@ -40,6 +41,7 @@ extern "C" int eventfd_write(int file, eventfd_t value) {
 namespace grpccommon {
 namespace {
 
+using test::CallRecorder;
 using test::CallResult;
 using test::EchoRequest;
 using test::EchoResponse;
@@ -48,49 +50,6 @@ using test::TestServer;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using namespace std::chrono_literals;
-
-// Notes how each call ended.
-class Recorder : public ServerInterceptor {
- public:
-  std::string_view name() const override { return "recorder"; }
-  Stage stage() const override { return Stage::kObserve; }
-  void OnFinish(ServerCall& call, grpc::Status& status) override {
-    {
-      const MutexLock lock(mutex_);
-      codes_.push_back(status.error_code());
-      received_ = call.messages_received();
-      sent_ = call.messages_sent();
-      bytes_received_ = call.bytes_received();
-      bytes_sent_ = call.bytes_sent();
-    }
-    finished_.NotifyAll();
-  }
-  std::vector<int> WaitForCodes(std::size_t count) {
-    const auto end = std::chrono::steady_clock::now() + 10s;
-    const MutexLock lock(mutex_);
-    while (codes_.size() < count && finished_.WaitUntil(mutex_, end)) {
-    }
-    return codes_;
-  }
-  void Forget(std::size_t count) {
-    WaitForCodes(count);
-    const MutexLock lock(mutex_);
-    codes_.clear();
-  }
-  std::uint64_t received() const { return received_; }
-  std::uint64_t sent() const { return sent_; }
-  std::uint64_t bytes_received() const { return bytes_received_; }
-  std::uint64_t bytes_sent() const { return bytes_sent_; }
-
- private:
-  Mutex mutex_;
-  CondVar finished_;
-  std::vector<int> codes_;
-  std::uint64_t received_ = 0;
-  std::uint64_t sent_ = 0;
-  std::uint64_t bytes_received_ = 0;
-  std::uint64_t bytes_sent_ = 0;
-};
 
 using Case = std::tuple<Style, CallKind>;
 
@@ -104,7 +63,7 @@ class CallPathTest : public ::testing::TestWithParam<Case> {
  protected:
   Style style() const { return std::get<0>(GetParam()); }
   CallKind kind() const { return std::get<1>(GetParam()); }
-  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+  std::shared_ptr<CallRecorder> recorder_ = std::make_shared<CallRecorder>();
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, CallPathTest,
@@ -149,7 +108,7 @@ class InterruptedCallTest : public ::testing::TestWithParam<InterruptedCase> {
     return server;
   }
 
-  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+  std::shared_ptr<CallRecorder> recorder_ = std::make_shared<CallRecorder>();
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InterruptedCallTest,
@@ -512,7 +471,7 @@ INSTANTIATE_TEST_SUITE_P(Styles, StyleTest, test::EveryStyle(),
                          });
 
 TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
-  const auto recorder = std::make_shared<Recorder>();
+  const auto recorder = std::make_shared<CallRecorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
   // Field 1, a string of two bytes that are no UTF-8; then a cut-off field.
   for (const auto& [bytes, fault] :
@@ -552,7 +511,7 @@ TEST_P(StyleTest, AMalformedRequestIdIsReplacedByAUuid) {
 }
 
 TEST_P(StyleTest, AStoppingServerCancelsTheStreamsThatOutliveItsGrace) {
-  const auto recorder = std::make_shared<Recorder>();
+  const auto recorder = std::make_shared<CallRecorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
   grpc::ClientContext context;
   auto stream = server.stub().BidiStream(&context);
@@ -584,7 +543,7 @@ TEST_P(StyleTest, ADrainingServerStillServes) {
 }
 
 TEST_P(StyleTest, TheInProcessChannelPassesTheSameChain) {
-  const auto recorder = std::make_shared<Recorder>();
+  const auto recorder = std::make_shared<CallRecorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
   const auto stub =
       test::EchoService::NewStub(server.server().InProcessChannel());

@@ -20,6 +20,7 @@
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/server/server.h"
+#include "support/call_recorder.h"
 #include "support/delay_proxy.h"
 #include "support/every_call.h"
 #include "support/test_server.h"
@@ -27,6 +28,7 @@
 namespace grpccommon {
 namespace {
 
+using test::CallRecorder;
 using test::CallResult;
 using test::EchoRequest;
 using test::EchoResponse;
@@ -35,25 +37,6 @@ using test::TestServer;
 using ::testing::Each;
 using ::testing::SizeIs;
 using namespace std::chrono_literals;
-
-// Notes how each call ended.
-class Recorder : public ServerInterceptor {
- public:
-  std::string_view name() const override { return "recorder"; }
-  Stage stage() const override { return Stage::kObserve; }
-  void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
-    const MutexLock lock(mutex_);
-    codes_.push_back(status.error_code());
-  }
-  std::vector<int> codes() {
-    const MutexLock lock(mutex_);
-    return codes_;
-  }
-
- private:
-  Mutex mutex_;
-  std::vector<int> codes_ ABSL_GUARDED_BY(mutex_);
-};
 
 // A server on loopback with a recorder, and a client of it.
 class Served {
@@ -79,11 +62,12 @@ class Served {
   /// How all calls ended, when all hooks have run.
   std::vector<int> Stop(std::chrono::nanoseconds grace = 10s) {
     server_->Shutdown(0s, grace);
-    return recorder_->codes();
+    return recorder_->WaitForCodes(0);
   }
 
  private:
-  const std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+  const std::shared_ptr<CallRecorder> recorder_ =
+      std::make_shared<CallRecorder>();
   std::unique_ptr<Server> server_;
   std::unique_ptr<EchoService::Stub> stub_;
 };

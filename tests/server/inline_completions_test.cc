@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "grpc/grpc.h"
-#include "grpc/grpc_security.h"
 #include "grpccommon/testing/fake_clock.h"
-#include "grpcpp/completion_queue.h"
+#include "server/core_call.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -37,7 +36,7 @@ class Noted : public grpc_completion_queue_functor {
 };
 
 // Completes at once, what else gRPC works at before itself.
-class FakeOps : public grpc::internal::CallOpSetInterface {
+class FakeOps : public FakeBatch {
  public:
   explicit FakeOps(std::function<void()> reaction)
       : own_(std::move(reaction)) {}
@@ -45,11 +44,7 @@ class FakeOps : public grpc::internal::CallOpSetInterface {
     for (Noted* const other : others) Complete(*call, *other);
     Complete(*call, own_);
   }
-  bool FinalizeResult(void**, bool*) override { return true; }
   void* core_cq_tag() override { return &own_; }
-  void SetHijackingState() override {}
-  void ContinueFillOpsAfterInterception() override {}
-  void ContinueFinalizeResultAfterInterception() override {}
 
   std::vector<Noted*> others;
 
@@ -64,52 +59,19 @@ class FakeOps : public grpc::internal::CallOpSetInterface {
 
 class InlineCompletionsTest : public ::testing::Test {
  protected:
-  InlineCompletionsTest() {
-    grpc_init();
-    queue_.emplace();
-    grpc_channel_credentials* const credentials =
-        grpc_insecure_credentials_create();
-    channel_ = grpc_channel_create("127.0.0.1:1", credentials, nullptr);
-    grpc_channel_credentials_release(credentials);
-    core_call_ = grpc_channel_create_call(
-        channel_, nullptr, GRPC_PROPAGATE_DEFAULTS, queue_->cq(),
-        grpc_slice_from_static_string("/a/B"), nullptr,
-        gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
-    call_.emplace(core_call_, nullptr, &*queue_);
-    // This thread has just had a call, whatever the test before has left.
-    testing::FakeClock clock;
-    testing::FakeScheduler scheduler(clock);
-    LongHandlers handlers(clock, scheduler);
-    HeldBatch before(end_, *call_);
-    if (handlers.Enter(before)) LongHandlers::Leave(before);
-  }
-  ~InlineCompletionsTest() override {
-    grpc_call_unref(core_call_);
-    grpc_channel_destroy(channel_);
-    queue_->Shutdown();
-    RunQueue();
-    queue_.reset();
-    grpc_shutdown();
-  }
+  InlineCompletionsTest() { HaveACallOnThisThread(core_); }
+  // While what a test has left in the queue is there.
+  ~InlineCompletionsTest() override { RunQueue(); }
 
   std::function<void()> Note(std::string what) {
     return [this, what = std::move(what)] { ran_.push_back(what); };
   }
   /// Runs what went gRPC's way.
-  void RunQueue() {
-    while (true) {
-      const grpc_event event = grpc_completion_queue_next(
-          queue_->cq(), gpr_inf_past(GPR_CLOCK_REALTIME), nullptr);
-      if (event.type != GRPC_OP_COMPLETE) return;
-      auto* const functor = static_cast<Noted*>(event.tag);
-      functor->functor_run(functor, event.success);
-    }
-  }
+  void RunQueue() { core_.RunQueue(); }
 
-  std::optional<grpc::CompletionQueue> queue_;
-  grpc_channel* channel_ = nullptr;
-  grpc_call* core_call_ = nullptr;
-  std::optional<grpc::internal::Call> call_;
+  CoreCall core_;
+  grpc_call* const core_call_ = core_.get();
+  grpc::internal::Call call_ = core_.call();
   testing::FakeClock clock_;
   testing::FakeScheduler scheduler_{clock_};
   LongHandlers long_handlers_{clock_, scheduler_};
@@ -121,8 +83,8 @@ class InlineCompletionsTest : public ::testing::Test {
 TEST_F(InlineCompletionsTest, ReactionsAreRunAfterTheHandlerTheEndFirst) {
   {
     InlineCompletions completions(core_call_, long_handlers_);
-    completions.HoldBack(end_, *call_);
-    completions.Start(reply_, *call_);
+    completions.HoldBack(end_, call_);
+    completions.Start(reply_, call_);
     EXPECT_THAT(ran_, IsEmpty());
     completions.Run();
     EXPECT_THAT(ran_, ElementsAre("end", "reply"));
@@ -133,10 +95,10 @@ TEST_F(InlineCompletionsTest, ReactionsAreRunAfterTheHandlerTheEndFirst) {
 
 TEST_F(InlineCompletionsTest, AHandlerMayWatchForTheEnd) {
   InlineCompletions completions(core_call_, long_handlers_);
-  completions.HoldBack(end_, *call_);
+  completions.HoldBack(end_, call_);
   completions.Watch();
   EXPECT_THAT(ran_, ElementsAre("end"));
-  completions.Start(reply_, *call_);
+  completions.Start(reply_, call_);
   completions.Run();
   RunQueue();
   EXPECT_THAT(ran_, ElementsAre("end", "reply"));
@@ -146,10 +108,10 @@ TEST_F(InlineCompletionsTest, AnotherCallsReactionStaysOutOfTheHandler) {
   Noted other(Note("other"));
   end_.others = {&other};
   InlineCompletions completions(core_call_, long_handlers_);
-  completions.HoldBack(end_, *call_);
+  completions.HoldBack(end_, call_);
   completions.Watch();
   EXPECT_THAT(ran_, IsEmpty());
-  completions.Start(reply_, *call_);
+  completions.Start(reply_, call_);
   completions.Run();
   EXPECT_THAT(ran_, ElementsAre("other"));
   RunQueue();
@@ -161,8 +123,8 @@ TEST_F(InlineCompletionsTest, AnotherCallsReactionComesLast) {
   FakeOps metadata(Note("metadata"));
   reply_.others = {&other};
   InlineCompletions completions(core_call_, long_handlers_);
-  completions.Start(metadata, *call_);
-  completions.Start(reply_, *call_);
+  completions.Start(metadata, call_);
+  completions.Start(reply_, call_);
   completions.Run();
   EXPECT_THAT(ran_, ElementsAre("metadata", "other"));
   RunQueue();
@@ -176,8 +138,8 @@ TEST_F(InlineCompletionsTest, NoSecondCallWaitsForThisThread) {
   metadata.others = {&first};
   reply_.others = {&second};
   InlineCompletions completions(core_call_, long_handlers_);
-  completions.Start(metadata, *call_);
-  completions.Start(reply_, *call_);
+  completions.Start(metadata, call_);
+  completions.Start(reply_, call_);
   // Another thread would.
   RunQueue();
   EXPECT_THAT(ran_, ElementsAre("metadata", "second", "reply"));
@@ -189,7 +151,7 @@ TEST_F(InlineCompletionsTest, MoreReactionsThanAHandlerHasGoGrpcsWay) {
   std::vector<FakeOps> ops;
   for (int i = 0; i < 5; ++i) ops.emplace_back(Note(std::to_string(i)));
   InlineCompletions completions(core_call_, long_handlers_);
-  for (FakeOps& each : ops) completions.Start(each, *call_);
+  for (FakeOps& each : ops) completions.Start(each, call_);
   RunQueue();
   EXPECT_THAT(ran_, ElementsAre("4"));
   completions.Run();
@@ -206,7 +168,7 @@ TEST_F(InlineCompletionsTest, ReactionsAreNotWithinTheHandler) {
     EXPECT_TRUE(InlineCompletions::OnThisThread());
   });
   EXPECT_EQ(InlineCompletions::Around(core_call_), &*completions);
-  completions->Start(curious, *call_);
+  completions->Start(curious, call_);
   completions->Run();
   EXPECT_THAT(ran_, ElementsAre("curious"));
   completions.reset();
@@ -216,12 +178,12 @@ TEST_F(InlineCompletionsTest, ReactionsAreNotWithinTheHandler) {
 
 TEST_F(InlineCompletionsTest, TheEndOfALongHandlersCallGoesGrpcsWay) {
   InlineCompletions completions(core_call_, long_handlers_);
-  completions.HoldBack(end_, *call_);
+  completions.HoldBack(end_, call_);
   clock_.Advance(100ms);
   RunQueue();
   EXPECT_THAT(ran_, ElementsAre("end"));
   completions.Watch();
-  completions.Start(reply_, *call_);
+  completions.Start(reply_, call_);
   completions.Run();
   EXPECT_THAT(ran_, ElementsAre("end", "reply"));
 }

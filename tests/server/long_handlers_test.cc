@@ -5,9 +5,8 @@
 
 #include <optional>
 
-#include "grpc/grpc.h"
-#include "grpc/grpc_security.h"
 #include "grpccommon/testing/fake_clock.h"
+#include "server/core_call.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -15,52 +14,20 @@ namespace {
 using namespace std::chrono_literals;
 
 // Counts how often it is started.
-class CountedBatch : public grpc::internal::CallOpSetInterface {
+class CountedBatch : public FakeBatch {
  public:
-  void FillOps(grpc::internal::Call*) override { ++started; }
-  bool FinalizeResult(void**, bool*) override { return true; }
-  void* core_cq_tag() override { return this; }
-  void SetHijackingState() override {}
-  void ContinueFillOpsAfterInterception() override {}
-  void ContinueFinalizeResultAfterInterception() override {}
+  void FillOps(grpc::internal::Call* /*call*/) override { ++started; }
 
   int started = 0;
 };
 
 class LongHandlersTest : public ::testing::Test {
  protected:
-  LongHandlersTest() {
-    grpc_init();
-    queue_ = grpc_completion_queue_create_for_next(nullptr);
-    grpc_channel_credentials* const credentials =
-        grpc_insecure_credentials_create();
-    channel_ = grpc_channel_create("127.0.0.1:1", credentials, nullptr);
-    grpc_channel_credentials_release(credentials);
-    core_call_ = grpc_channel_create_call(
-        channel_, nullptr, GRPC_PROPAGATE_DEFAULTS, queue_,
-        grpc_slice_from_static_string("/a/B"), nullptr,
-        gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
-    // This thread has just had a call, whatever the test before has left.
-    testing::FakeClock clock;
-    testing::FakeScheduler scheduler(clock);
-    LongHandlers handlers(clock, scheduler);
-    HeldBatch before(ops_, call());
-    if (handlers.Enter(before)) LongHandlers::Leave(before);
-  }
-  ~LongHandlersTest() override {
-    grpc_call_unref(core_call_);
-    grpc_channel_destroy(channel_);
-    grpc_completion_queue_destroy(queue_);
-    grpc_shutdown();
-  }
+  LongHandlersTest() { HaveACallOnThisThread(core_call_); }
 
-  grpc::internal::Call call() {
-    return grpc::internal::Call(core_call_, nullptr, nullptr);
-  }
+  grpc::internal::Call call() { return core_call_.call(); }
 
-  grpc_completion_queue* queue_ = nullptr;
-  grpc_channel* channel_ = nullptr;
-  grpc_call* core_call_ = nullptr;
+  CoreCall core_call_;
   testing::FakeClock clock_;
   testing::FakeScheduler scheduler_{clock_};
   std::optional<LongHandlers> handlers_{std::in_place, clock_, scheduler_};
