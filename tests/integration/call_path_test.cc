@@ -842,6 +842,33 @@ TEST(CallPathTest, ACompletionQueueServiceIsRefusedWithTheWayOut) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("EchoService/Unary"));
 }
 
+TEST(CallPathTest, ACallbackHandlerOfAnotherMakeIsRefused) {
+  class OtherHandler : public grpc::internal::MethodHandler {
+    void RunHandler(const HandlerParameter& /*parameter*/) override {}
+  };
+  // As generated, but for the handler.
+  struct OtherService {
+    using Service = grpc::Service;
+  };
+  class Implementation : public grpc::Service {
+   public:
+    Implementation() {
+      AddMethod(new grpc::internal::RpcServiceMethod(
+          "/other.v1.OtherService/Get", grpc::internal::RpcMethod::NORMAL_RPC,
+          nullptr));
+      MarkMethodCallback(0, new OtherHandler());
+    }
+  };
+  Implementation service;
+  auto server = *Server::Create(
+      {.name = "other", .grpc_address = "127.0.0.1:0", .log_sink = nullptr});
+  server->Add<OtherService>(service);
+  const absl::Status status = server->Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("/other.v1.OtherService/Get"));
+}
+
 // Says the path, and ends.
 class PathService : public grpc::CallbackGenericService {
  public:

@@ -11,7 +11,8 @@
 
 namespace grpccommon {
 
-void AddRetryPushback(ServerCall& call, std::chrono::nanoseconds delay) {
+[[gnu::hot]] void AddRetryPushback(ServerCall& call,
+                                   std::chrono::nanoseconds delay) {
   assert(delay.count() >= 0);
   // gRPC reads it as a 32-bit number.
   constexpr std::chrono::milliseconds kLongest(2'147'483'647);
@@ -22,8 +23,8 @@ void AddRetryPushback(ServerCall& call, std::chrono::nanoseconds delay) {
                            std::to_string(rounded.count()));
 }
 
-absl::Status RefuseFor(ServerCall& call, const Refusal& refusal,
-                       std::chrono::nanoseconds delay) {
+[[gnu::hot]] absl::Status RefuseFor(ServerCall& call, const Refusal& refusal,
+                                    std::chrono::nanoseconds delay) {
   AddRetryPushback(call, delay);
   internal::ServerCallDriver::set_refusal(call, refusal, delay);
   return refusal.status();

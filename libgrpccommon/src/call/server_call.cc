@@ -8,6 +8,7 @@
 #include "call/call_log.h"
 #include "call/client_metadata.h"
 #include "call/peer.h"
+#include "call/sendable_metadata.h"
 #include "call/server_call_driver.h"
 #include "grpc/grpc.h"
 #include "grpc/support/alloc.h"
@@ -88,6 +89,14 @@ bool IsRequestId(std::string_view text) {
   static const auto* const anonymous =
       new std::shared_ptr<const Principal>(std::make_shared<Principal>());
   return *anonymous;
+}
+
+[[gnu::hot]] bool MaySend(const ServerCall& call, std::string_view key,
+                          std::string_view value) {
+  if (internal::IsSendable(key, value)) return true;
+  // Not the value: it may be a secret.
+  call.log().Error("metadata cannot be sent", {{"key", key}});
+  return false;
 }
 
 }  // namespace
@@ -178,14 +187,18 @@ bool ServerCall::cancelled() const {
   return cancelled_.load(std::memory_order_acquire) || context_->IsCancelled();
 }
 
-void ServerCall::AddTrailingMetadata(std::string_view key,
-                                     std::string_view value) {
-  context_->AddTrailingMetadata(std::string(key), std::string(value));
+[[gnu::hot]] void ServerCall::AddTrailingMetadata(std::string_view key,
+                                                  std::string_view value) {
+  if (MaySend(*this, key, value)) {
+    context_->AddTrailingMetadata(std::string(key), std::string(value));
+  }
 }
 
 void ServerCall::AddInitialMetadata(std::string_view key,
                                     std::string_view value) {
-  context_->AddInitialMetadata(std::string(key), std::string(value));
+  if (MaySend(*this, key, value)) {
+    context_->AddInitialMetadata(std::string(key), std::string(value));
+  }
 }
 
 Logger ServerCall::log() const {
@@ -258,8 +271,8 @@ namespace internal {
   }
 }
 
-grpc::Status ServerCallDriver::StatusOfRefusal(const ServerCall& call,
-                                               const absl::Status& status) {
+[[gnu::hot]] grpc::Status ServerCallDriver::StatusOfRefusal(
+    const ServerCall& call, const absl::Status& status) {
   return call.refusal_ != nullptr && call.refusal_->status() == status
              ? call.refusal_->After(call.retry_delay_)
              : ToGrpcStatus(status);

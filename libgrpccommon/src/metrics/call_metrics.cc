@@ -5,8 +5,8 @@
 
 namespace grpccommon::internal {
 
-void RefusalCounters::Count(CounterFamily& refused, Stage stage,
-                            std::string_view interceptor) {
+[[gnu::hot]] void RefusalCounters::Count(CounterFamily& refused, Stage stage,
+                                         std::string_view interceptor) {
   Entry* const newest = newest_.load(std::memory_order_acquire);
   for (const Entry* entry = newest; entry != nullptr;
        entry = entry->next.get()) {

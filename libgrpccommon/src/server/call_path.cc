@@ -164,8 +164,15 @@ absl::Status CallPath::Compile() {
     if (absl::Status status = CompileChain(method); !status.ok()) return status;
   }
   for (const Added& added : added_) {
-    for (const auto& registered : MethodsOf(*added.service)) {
-      FenceHandler(*registered);
+    const ServiceMethods& behind = MethodsOf(*added.service);
+    for (std::size_t i = 0; i < behind.size(); ++i) {
+      const GuardedMethod& guarded = *added.methods[i];
+      if (!FenceHandler(*behind[i]) && guarded.callback) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            guarded.method.path,
+            " has a callback handler that is not of gRPC's generated code, ",
+            "whose messages nobody but it could give back"));
+      }
     }
     guards_.push_back(std::make_unique<GuardedService>(
         *added.service, std::vector<const GuardedMethod*>(

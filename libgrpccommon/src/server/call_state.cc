@@ -145,8 +145,8 @@ void CallState::RefuseMalformed() {
                     "MALFORMED_REQUEST", kErrorDomain));
 }
 
-void CallState::Refuse(const ServerInterceptor* interceptor,
-                       const absl::Status& status) {
+[[gnu::hot]] void CallState::Refuse(const ServerInterceptor* interceptor,
+                                    const absl::Status& status) {
   grpc::Status* none = nullptr;
   auto refusal = std::make_unique<grpc::Status>(
       ServerCallDriver::StatusOfRefusal(call_, status));
@@ -155,6 +155,13 @@ void CallState::Refuse(const ServerInterceptor* interceptor,
     static_cast<void>(refusal.release());  // refusal_ has it now
     ServerCallDriver::set_refused_by(call_, interceptor);
   }
+}
+
+[[gnu::hot]] grpc::Status CallState::FinishRefused() {
+  grpc::Status status = std::move(*refusal_.load(std::memory_order_acquire));
+  Finish(status);
+  ending_.Pass();
+  return status;
 }
 
 [[gnu::hot]] void CallState::Intercept(
@@ -329,9 +336,6 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     if (auto* const trailers = batch.GetSendTrailingMetadata();
         trailers->count(std::string(metadata::kRequestId)) == 0) {
       trailers->emplace(metadata::kRequestId, call_.request_id());
-    }
-    if (not_processed_) {
-      batch.GetSendTrailingMetadata()->emplace(metadata::kNotProcessed, "1");
     }
   }
   if (status.error_code() != handler_status.error_code() ||

@@ -149,9 +149,9 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   /// it.
   void RefuseMalformed();
 
-  /// The call is being refused in its handler's place, so the caller may be
-  /// told that nothing was done.
-  void NoteNotProcessed() { not_processed_ = true; }
+  /// Runs the finish hooks of a call that was refused before its handler, and
+  /// returns the status to send.
+  grpc::Status FinishRefused();
 
   void set_exception(std::string_view text) {
     ServerCallDriver::set_exception(call_, text);
@@ -192,7 +192,6 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   // Steps whose OnStart ran; those finish.
   std::size_t started_ = 0;
   bool finished_ = false;
-  bool not_processed_ = false;
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

@@ -10,11 +10,13 @@
 #include <string_view>
 #include <typeinfo>
 
-#include "base/grpc_compat.h"
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/message.h"
+#include "grpccommon/base/string_view.h"
 #include "grpcpp/impl/call_op_set.h"
+#include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
-#include GRPCCOMMON_GRPC_CALLBACK_HANDLERS_H
+#include "grpcpp/support/message_allocator.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -31,6 +33,20 @@ struct MethodsTag {
   friend Member MemberOf(MethodsTag);
 };
 template struct Expose<MethodsTag, &grpc::Service::methods_>;
+
+struct InitialMetadataTag {
+  using Member = MetadataMap grpc::ServerContextBase::*;
+  friend Member MemberOf(InitialMetadataTag);
+};
+template struct Expose<InitialMetadataTag,
+                       &grpc::ServerContextBase::initial_metadata_>;
+
+struct TrailingMetadataTag {
+  using Member = MetadataMap grpc::ServerContextBase::*;
+  friend Member MemberOf(TrailingMetadataTag);
+};
+template struct Expose<TrailingMetadataTag,
+                       &grpc::ServerContextBase::trailing_metadata_>;
 
 // What every streaming read of the synchronous and the callback API is made of.
 // Its layout is the same for every message type, which it only points to.
@@ -173,36 +189,38 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
 }
 #endif
 
-bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
+bool IsInstance(const grpc::internal::MethodHandler& handler,
+                std::string_view name) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
+  const std::unique_ptr<char, decltype(&std::free)> demangled(
       abi::__cxa_demangle(typeid(handler).name(), nullptr, nullptr, &status),
       &std::free);
   return status == 0 &&
-         std::string_view(name.get())
-             .starts_with("grpc::internal::CallbackUnaryHandler<");
+         std::string_view(demangled.get())
+             .starts_with(absl::StrCat("grpc::internal::", ToAbsl(name), "<"));
 }
 
-void RefuseCallbackUnary(
-    const grpc::internal::MethodHandler::HandlerParameter& param) {
-  // Stands in for a handler of other types: it hands pointers to the messages
-  // on, and has them destroyed by a virtual function of what holds them.
-  using Handler =
-      grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
+bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
+  return IsInstance(handler, "CallbackUnaryHandler");
+}
+
+[[gnu::hot]] void ReleaseMessages(void* handler_data) {
+  // Stands in for a holder of other messages, to which it has pointers.
+  using Holder = grpc::MessageHolder<grpc::ByteBuffer, grpc::ByteBuffer>;
   using google::protobuf::Message;
-  static_assert(
-      sizeof(grpc::MessageHolder<grpc::ByteBuffer, grpc::ByteBuffer>) ==
-      sizeof(grpc::MessageHolder<Message, Message>));
-  static Handler* const handler = new Handler(
-      [](grpc::CallbackServerContext* context,
-         const grpc::ByteBuffer* /*request*/, grpc::ByteBuffer* /*response*/) {
-        grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-        reactor->Finish(grpc::Status(grpc::StatusCode::INTERNAL, "refused"));
-        return reactor;
-      });
-  handler->RunHandler(grpc::internal::MethodHandler::HandlerParameter(
-      param.call, param.server_context, param.request, grpc::Status::OK,
-      param.internal_data, param.call_requester));
+  static_assert(sizeof(Holder) ==
+                sizeof(grpc::MessageHolder<Message, Message>));
+  static_cast<Holder*>(handler_data)->Release();
+}
+
+[[gnu::hot]] const MetadataMap& InitialMetadataOf(
+    const grpc::ServerContextBase& context) {
+  return context.*MemberOf(InitialMetadataTag());
+}
+
+[[gnu::hot]] const MetadataMap& TrailingMetadataOf(
+    const grpc::ServerContextBase& context) {
+  return context.*MemberOf(TrailingMetadataTag());
 }
 
 void DropMessage(grpc::experimental::InterceptorBatchMethods& methods) {

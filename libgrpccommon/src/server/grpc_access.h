@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/grpc_compat.h"
@@ -54,15 +57,24 @@ void DescribeSends(OpsKind kind, grpc::internal::CallOpSetInterface& ops,
 void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
 #endif
 
-/// Whether `handler` is the one that gRPC's generated code uses for unary
-/// methods of callback services, whatever the types of its messages.
+/// Whether `handler` is an instance of the template `name` of gRPC's, with
+/// which its generated code makes handlers, whatever the types of its messages.
+bool IsInstance(const grpc::internal::MethodHandler& handler,
+                std::string_view name);
+
+/// Whether it is the one for unary methods of callback services.
 bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
 
-/// Ends a call of a handler of that kind with some status other than OK, in the
-/// handler's place. (With a failed request, the handler does so itself, but by
-/// way of another thread.) `param.status` is not looked at.
-void RefuseCallbackUnary(
-    const grpc::internal::MethodHandler::HandlerParameter& param);
+/// Gives back the messages that such a handler's Deserialize left in
+/// `handler_data`, which it does itself once it has run.
+void ReleaseMessages(void* handler_data);
+
+using MetadataMap = std::multimap<std::string, std::string>;
+
+/// What a call of the context is to send before its first message, and with its
+/// status.
+const MetadataMap& InitialMetadataOf(const grpc::ServerContextBase& context);
+const MetadataMap& TrailingMetadataOf(const grpc::ServerContextBase& context);
 
 /// Drops the message of the batch that `methods` is about, serialised or not.
 /// Requires a PRE_SEND_MESSAGE hook.

@@ -13,10 +13,10 @@
 #include "grpc/slice.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/server_context.h"
-#include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/grpc_access.h"
 #include "server/malformed_request.h"
+#include "server/refused_call.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -145,37 +145,33 @@ class GuardedHandler : public MethodHandler {
     completions.Run();
   }
 
-  // The status that the wrapped handler sends here is replaced on its way out.
-  void Refuse(CallState& state, const HandlerParameter& param, bool inlined) {
-    state.NoteNotProcessed();
-    Run(state, param, inlined, [&](grpc::internal::Call& call) {
-      if (callback_unary_) {
-        RefuseCallbackUnary(HandlerParameter(
-            &call, param.server_context, param.request, grpc::Status::OK,
-            param.internal_data, param.call_requester));
-        return;
-      }
-      if (method_.callback) {
-        inner_.RunHandler(HandlerParameter(
-            &call, param.server_context, param.request,
-            grpc::Status(grpc::StatusCode::INTERNAL, "refused"),
-            param.internal_data, param.call_requester));
-        return;
-      }
-      // A synchronous handler destroys its request, which lives in the call's
-      // arena; this one never runs, so it is done here. (Null for client
-      // streams and for a request that did not parse.)
-      if (param.request != nullptr) {
-        if (method_.raw) {
-          static_cast<grpc::ByteBuffer*>(param.request)->~ByteBuffer();
-        } else {
-          static_cast<google::protobuf::Message*>(param.request)->~Message();
-        }
-      }
-      grpc::internal::UnknownMethodHandler("").RunHandler(HandlerParameter(
-          &call, param.server_context, nullptr, grpc::Status::OK,
-          param.internal_data, param.call_requester));
-    });
+  // Ends the call in the handler's place. The call may be gone afterwards.
+  [[gnu::hot]] void Refuse(CallState& state, const HandlerParameter& param,
+                           bool inlined) {
+    const grpc::Status status = state.FinishRefused();
+    DestroyRequest(param);
+    if (method_.callback) {
+      EndRefusedCallbackCall(state, status, *param.call, param.call_requester,
+                             inlined);
+    } else {
+      EndRefusedCall(state, status, *param.call);
+    }
+  }
+
+  // A handler destroys its request, which lives in the call's arena; this one
+  // never runs.
+  [[gnu::hot]] void DestroyRequest(const HandlerParameter& param) const {
+    if (callback_unary_) {
+      ReleaseMessages(param.internal_data);
+      return;
+    }
+    // Client streams have none, nor has a request that did not parse.
+    if (param.request == nullptr) return;
+    if (method_.raw) {
+      static_cast<grpc::ByteBuffer*>(param.request)->~ByteBuffer();
+    } else {
+      static_cast<google::protobuf::Message*>(param.request)->~Message();
+    }
   }
 
   MethodHandler& inner_;

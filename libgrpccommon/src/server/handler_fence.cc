@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/handler_fence.h"
 
-#include <cxxabi.h>
-
-#include <cstdlib>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -219,17 +215,6 @@ void FenceFunction(std::function<Result(Arguments...)>& function) {
   function = Fenced{std::move(function)};
 }
 
-bool IsInstance(const grpc::internal::MethodHandler& handler,
-                std::string_view name) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> demangled(
-      abi::__cxa_demangle(typeid(handler).name(), nullptr, nullptr, &status),
-      &std::free);
-  return status == 0 &&
-         std::string_view(demangled.get())
-             .starts_with("grpc::internal::" + std::string(name) + "<");
-}
-
 template <typename Kind>
 bool TryFence(grpc::internal::MethodHandler& handler) {
   if (!IsInstance(handler, Kind::kTemplate)) return false;
@@ -239,16 +224,16 @@ bool TryFence(grpc::internal::MethodHandler& handler) {
 }
 
 template <typename... Kinds>
-void FenceOneOf(grpc::internal::MethodHandler& handler) {
-  (TryFence<Kinds>(handler) || ...);
+bool FenceOneOf(grpc::internal::MethodHandler& handler) {
+  return (TryFence<Kinds>(handler) || ...);
 }
 
 }  // namespace
 
-void FenceHandler(grpc::internal::RpcServiceMethod& method) {
-  FenceOneOf<SyncUnary, SyncClientStream, SyncServerStream, SyncBidi,
-             CallbackUnary, CallbackClientStream, CallbackServerStream,
-             CallbackBidi>(*method.handler());
+bool FenceHandler(grpc::internal::RpcServiceMethod& method) {
+  return FenceOneOf<SyncUnary, SyncClientStream, SyncServerStream, SyncBidi,
+                    CallbackUnary, CallbackClientStream, CallbackServerStream,
+                    CallbackBidi>(*method.handler());
 }
 
 }  // namespace grpccommon::internal

@@ -9,8 +9,9 @@ namespace grpccommon::internal {
 /// it throws is noted in the ServerCall (and so logged) before gRPC swallows it
 /// and answers UNKNOWN or, for a callback method, UNIMPLEMENTED.
 ///
-/// A handler of a type that gRPC's generated code does not use is left alone;
-/// its exceptions then end as gRPC ends them. Doing it twice is harmless.
-void FenceHandler(grpc::internal::RpcServiceMethod& method);
+/// Returns false, and leaves alone, a handler of a type that gRPC's generated
+/// code does not use; its exceptions then end as gRPC ends them. Doing it twice
+/// is harmless.
+bool FenceHandler(grpc::internal::RpcServiceMethod& method);
 
 }  // namespace grpccommon::internal

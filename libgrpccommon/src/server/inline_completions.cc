@@ -15,21 +15,25 @@ constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
 
 [[gnu::hot]] void InlineCompletions::Start(
     grpc::internal::CallOpSetInterface& ops, grpc::internal::Call& call) {
+  Start(call.cq()->cq(), ops.core_cq_tag(), [&] { ops.FillOps(&call); });
+}
+
+[[gnu::hot]] void InlineCompletions::Start(grpc_completion_queue* queue,
+                                           const void* tag,
+                                           absl::FunctionRef<void()> start) {
   if (count_ == reactions_.size() || other_.tag != nullptr) {
-    ops.FillOps(&call);
+    start();
     return;
   }
-  grpc_completion_queue* const queue = call.cq()->cq();
-  // Once they are started, another thread may be done with `ops`.
-  const void* const own = ops.core_cq_tag();
   grpc_completion_queue_thread_local_cache_init(queue);
-  ops.FillOps(&call);
+  // Once it is started, another thread may be done with the batch.
+  start();
   Reaction reaction;
   if (grpc_completion_queue_thread_local_cache_flush(queue, &reaction.tag,
                                                      &reaction.ok) == 0) {
     return;
   }
-  if (reaction.tag == own) {
+  if (reaction.tag == tag) {
     reactions_[count_++] = reaction;
   } else {
     other_ = reaction;

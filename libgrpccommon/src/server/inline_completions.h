@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
 #include "grpcpp/impl/call.h"
 #include "grpcpp/impl/call_op_set_interface.h"
 #include "server/long_handlers.h"
@@ -49,6 +50,10 @@ class InlineCompletions {
   /// Starts `ops`, and remembers the reaction if they complete at once.
   void Start(grpc::internal::CallOpSetInterface& ops,
              grpc::internal::Call& call);
+  /// The same for a batch of the core's, which `start()` starts, with a functor
+  /// for its tag.
+  void Start(grpc_completion_queue* queue, const void* tag,
+             absl::FunctionRef<void()> start);
 
   /// Holds back `ops`, the batch that watches for the end of the call.
   void HoldBack(grpc::internal::CallOpSetInterface& ops,

@@ -18,7 +18,7 @@ using internal::BytesFieldSize;
 using std::chrono::nanoseconds;
 
 // A RetryInfo as ToGrpcStatus writes it into a google.rpc.Status.
-void AppendRetryInfo(nanoseconds delay, std::string& out) {
+[[gnu::hot]] void AppendRetryInfo(nanoseconds delay, std::string& out) {
   static const std::string* const type_field = [] {
     auto* const field = new std::string();
     AppendBytesField(
@@ -50,7 +50,7 @@ Refusal::Refusal(absl::Status status) : status_(std::move(status)) {
   details_before_.resize(place);
 }
 
-grpc::Status Refusal::After(nanoseconds delay) const {
+[[gnu::hot]] grpc::Status Refusal::After(nanoseconds delay) const {
   if (!has_delay_) return grpc::Status(code_, message_, details_before_);
   constexpr std::size_t kRoomForRetryInfo = 80;
   std::string details;

@@ -112,10 +112,12 @@ class GRPCCOMMON_EXPORT ServerCall {
   /// True once the client has gone or the deadline has passed.
   bool cancelled() const;
 
-  /// Sends metadata with the status (lower-case key, ASCII value unless the key
-  /// ends in "-bin"). For interceptors and unary handlers.
+  /// Sends metadata with the status. For interceptors and unary handlers.
+  /// Keys are lower-case letters, digits and -_., values printable ASCII unless
+  /// the key ends in "-bin"; gRPC ends the process over others, so here they are
+  /// left out, and the key is logged as an error.
   void AddTrailingMetadata(std::string_view key, std::string_view value);
-  /// Sends metadata before the first message.
+  /// Sends metadata before the first message, to the same rules.
   void AddInitialMetadata(std::string_view key, std::string_view value);
 
   /// A logger whose lines carry request, trace and span id.

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a call that is refused in front of its handler leaves behind, on the
+// wire and in the server.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "grpccommon/call/metadata_keys.h"
+#include "grpccommon/call/server_call.h"
+#include "grpccommon/server/server.h"
+#include "grpccommon/status/convert.h"
+#include "grpccommon/status/details.h"
+#include "grpcpp/support/message_allocator.h"
+#include "support/echo_services.h"
+#include "support/every_call.h"
+#include "support/test_server.h"
+
+namespace grpccommon {
+namespace {
+
+using test::CallResult;
+using test::EchoRequest;
+using test::EchoResponse;
+using test::EchoService;
+using test::Style;
+using test::TestServer;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+using namespace std::chrono_literals;
+
+// Refuses every call, after `before`.
+class Refuser : public ServerInterceptor {
+ public:
+  explicit Refuser(std::function<void(ServerCall&)> before = {})
+      : before_(std::move(before)) {}
+  std::string_view name() const override { return "refuser"; }
+  Stage stage() const override { return Stage::kUser; }
+  absl::Status OnStart(ServerCall& call) override {
+    ++started;
+    if (before_) before_(call);
+    return PermissionDenied("CLOSED", "closed today");
+  }
+  void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    ++finished;
+  }
+  std::atomic<int> started{0};
+  std::atomic<int> finished{0};
+
+ private:
+  const std::function<void(ServerCall&)> before_;
+};
+
+void ExpectRefused(const CallResult& result) {
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(result.status.error_message(), "closed today");
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(result.status)), "CLOSED");
+  EXPECT_EQ(result.messages, 0);
+  EXPECT_EQ(result.trailers.count(std::string(metadata::kRequestId)), 1u);
+  EXPECT_EQ(result.trailers.count(std::string(metadata::kNotProcessed)), 1u);
+}
+
+class RefusedCallTest
+    : public ::testing::TestWithParam<std::tuple<Style, CallKind>> {
+ protected:
+  CallKind kind() const { return std::get<1>(GetParam()); }
+
+  TestServer& Serve(std::shared_ptr<Refuser> refuser) {
+    server_.emplace(std::get<0>(GetParam()), false,
+                    [&](Server& server) { server.Use(refuser); });
+    return *server_;
+  }
+
+ private:
+  std::optional<TestServer> server_;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, RefusedCallTest,
+    ::testing::Combine(test::EveryStyle(), test::EveryKind()),
+    [](const auto& parameter) {
+      return std::string(std::get<0>(parameter.param) == Style::kSync
+                             ? "sync_"
+                             : "callback_") +
+             std::string(CallKindName(std::get<1>(parameter.param)));
+    });
+
+TEST_P(RefusedCallTest, WhatTheChainHasAddedIsSent) {
+  TestServer& server = Serve(std::make_shared<Refuser>([](ServerCall& call) {
+    call.AddInitialMetadata("x-early", "1");
+    call.AddTrailingMetadata("x-late", "a value too long for one slice");
+    call.AddTrailingMetadata("x-late-bin", std::string("\0\xff", 2));
+  }));
+  const CallResult result = server.Call(kind());
+  ExpectRefused(result);
+  EXPECT_THAT(result.headers, UnorderedElementsAre(Pair("x-early", "1")));
+  EXPECT_EQ(result.trailers.find("x-late")->second,
+            "a value too long for one slice");
+  EXPECT_EQ(result.trailers.find("x-late-bin")->second,
+            std::string("\0\xff", 2));
+  EXPECT_EQ(server.probe().entered, 0);
+}
+
+TEST_P(RefusedCallTest, ARequestIdThatTheChainHasAddedIsLeftAlone) {
+  TestServer& server = Serve(std::make_shared<Refuser>([](ServerCall& call) {
+    call.AddTrailingMetadata(metadata::kRequestId, "mine");
+  }));
+  const CallResult result = server.Call(kind());
+  ExpectRefused(result);
+  EXPECT_EQ(result.trailers.find(std::string(metadata::kRequestId))->second,
+            "mine");
+}
+
+TEST_P(RefusedCallTest, WhatCannotBeSentIsLeftOut) {
+  for (const bool early : {false, true}) {
+    TestServer& server =
+        Serve(std::make_shared<Refuser>([early](ServerCall& call) {
+          if (early) {
+            call.AddInitialMetadata("X-Upper", "1");
+          } else {
+            call.AddTrailingMetadata("x-lines", "one\ntwo");
+          }
+        }));
+    ExpectRefused(server.Call(kind()));
+    EXPECT_THAT(server.log().text(), HasSubstr("metadata cannot be sent"));
+  }
+}
+
+TEST_P(RefusedCallTest, TheInProcessChannelGetsTheSameAnswer) {
+  TestServer& server = Serve(std::make_shared<Refuser>());
+  const auto stub = EchoService::NewStub(server.server().InProcessChannel());
+  for (int i = 0; i < 10; ++i) {
+    grpc::ClientContext context;
+    ExpectRefused(TestServer::CallOn(*stub, kind(), context));
+  }
+}
+
+TEST_P(RefusedCallTest, ClientsThatGoAwayMeanwhileLeaveNothingBehind) {
+  const auto refuser = std::make_shared<Refuser>();
+  TestServer& server = Serve(refuser);
+  constexpr int kClients = 8;
+  constexpr int kCalls = 100;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back([&server, this] {
+      for (int call = 0; call < kCalls; ++call) {
+        // From before it is sent to after it was answered.
+        const auto patience = std::chrono::microseconds(call * 30);
+        const CallResult result =
+            server.Call(kind(), [patience](grpc::ClientContext& context) {
+              context.set_deadline(std::chrono::system_clock::now() + patience);
+            });
+        EXPECT_FALSE(result.status.ok());
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  server.Stop();
+  EXPECT_GT(refuser->started, 0);
+  EXPECT_EQ(refuser->finished, refuser->started);
+  EXPECT_EQ(server.running_calls(), 0);
+}
+
+TEST_P(RefusedCallTest, AClientThatGoesOnSendingIsToldToo) {
+  if (kind() != CallKind::kClientStream && kind() != CallKind::kBidiStream) {
+    return;
+  }
+  TestServer& server = Serve(std::make_shared<Refuser>());
+  EchoRequest request;
+  request.set_text(std::string(10'000, 'x'));
+  const auto send_all = [&request](auto& stream) {
+    while (stream->Write(request)) {
+    }
+    return stream->Finish().error_code();
+  };
+  grpc::ClientContext context;
+  if (kind() == CallKind::kClientStream) {
+    EchoResponse response;
+    auto stream = server.stub().ClientStream(&context, &response);
+    EXPECT_EQ(send_all(stream), grpc::StatusCode::PERMISSION_DENIED);
+  } else {
+    auto stream = server.stub().BidiStream(&context);
+    EXPECT_EQ(send_all(stream), grpc::StatusCode::PERMISSION_DENIED);
+  }
+}
+
+// Counts what it hands out, and what comes back.
+class CountingAllocator
+    : public grpc::MessageAllocator<EchoRequest, EchoResponse> {
+ public:
+  grpc::MessageHolder<EchoRequest, EchoResponse>* AllocateMessages() override {
+    ++allocated;
+    return new Holder(*this);
+  }
+  std::atomic<int> allocated{0};
+  std::atomic<int> released{0};
+
+ private:
+  class Holder : public grpc::MessageHolder<EchoRequest, EchoResponse> {
+   public:
+    explicit Holder(CountingAllocator& allocator) : allocator_(allocator) {
+      set_request(&mine_);
+      set_response(&theirs_);
+    }
+    void Release() override {
+      ++allocator_.released;
+      delete this;
+    }
+
+   private:
+    CountingAllocator& allocator_;
+    EchoRequest mine_;
+    EchoResponse theirs_;
+  };
+};
+
+TEST(RefusedMessagesTest, MessagesOfAnAllocatorAreGivenBack) {
+  CountingAllocator allocator;
+  EchoService::CallbackService service;
+  service.SetMessageAllocatorFor_Unary(&allocator);
+  auto server = *Server::Create(
+      {.name = "echo", .drain_delay = 0s, .log = {.destination = "/dev/null"}});
+  server->Add<EchoService>(service).Use(std::make_shared<Refuser>());
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = EchoService::NewStub(server->InProcessChannel());
+  for (int i = 0; i < 3; ++i) {
+    grpc::ClientContext context;
+    ExpectRefused(TestServer::CallOn(*stub, CallKind::kUnary, context));
+  }
+  server->Shutdown(0s, 5s);
+  EXPECT_EQ(allocator.allocated, 3);
+  EXPECT_EQ(allocator.released, 3);
+}
+
+}  // namespace
+}  // namespace grpccommon
