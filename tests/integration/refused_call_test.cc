@@ -170,6 +170,28 @@ TEST_P(RefusedCallTest, ClientsThatGoAwayMeanwhileLeaveNothingBehind) {
   EXPECT_EQ(server.running_calls(), 0);
 }
 
+TEST_P(RefusedCallTest, AServerMayStopAmidRefusals) {
+  const auto refuser = std::make_shared<Refuser>();
+  TestServer& server = Serve(refuser);
+  std::atomic<bool> stopped{false};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      while (!stopped) {
+        server.Call(kind(), [](grpc::ClientContext& context) {
+          context.set_deadline(std::chrono::system_clock::now() + 100ms);
+        });
+      }
+    });
+  }
+  while (refuser->started < 100) std::this_thread::yield();
+  server.Stop();
+  stopped = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(refuser->finished, refuser->started);
+  EXPECT_EQ(server.running_calls(), 0);
+}
+
 TEST_P(RefusedCallTest, AClientThatGoesOnSendingIsToldToo) {
   if (kind() != CallKind::kClientStream && kind() != CallKind::kBidiStream) {
     return;
