@@ -47,8 +47,10 @@ class LogField {
                                                : Kind::kUnsigned) {
     if constexpr (std::is_floating_point_v<Number>) {
       real_ = value;
+    } else if constexpr (std::is_signed_v<Number>) {
+      integer_ = static_cast<std::uint64_t>(std::int64_t{value});
     } else {
-      integer_ = static_cast<std::uint64_t>(value);
+      integer_ = value;
     }
   }
 
