@@ -54,9 +54,7 @@ using namespace std::chrono_literals;
 using Case = std::tuple<Style, CallKind>;
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
-  return std::string(std::get<0>(info.param) == Style::kSync ? "sync"
-                                                             : "callback") +
-         "_" + std::string(CallKindName(std::get<1>(info.param)));
+  return test::NameOf(std::get<0>(info.param), std::get<1>(info.param));
 }
 
 class CallPathTest : public ::testing::TestWithParam<Case> {
@@ -466,8 +464,7 @@ TEST_P(CallPathTest, MetadataThatAChainAddsReachesTheClient) {
 class StyleTest : public ::testing::TestWithParam<Style> {};
 INSTANTIATE_TEST_SUITE_P(Styles, StyleTest, test::EveryStyle(),
                          [](const auto& parameter) {
-                           return parameter.param == Style::kSync ? "sync"
-                                                                  : "callback";
+                           return test::NameOf(parameter.param);
                          });
 
 TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {

@@ -274,8 +274,7 @@ using Case = std::tuple<Style, CallKind, bool /*tls*/>;
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   const auto& [style, kind, tls] = info.param;
-  return std::string(style == Style::kSync ? "sync" : "callback") + "_" +
-         std::string(CallKindName(kind)) + (tls ? "_tls" : "_plaintext");
+  return test::NameOf(style, kind) + (tls ? "_tls" : "_plaintext");
 }
 
 class ChannelMatrixTest : public ::testing::TestWithParam<Case> {

@@ -56,8 +56,7 @@ using Case = std::tuple<test::Style, CallKind, bool /*tls*/, Stage>;
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   const auto& [style, kind, tls, stage] = info.param;
-  return std::string(style == test::Style::kSync ? "sync" : "callback") + "_" +
-         std::string(CallKindName(kind)) + (tls ? "_tls_" : "_plaintext_") +
+  return test::NameOf(style, kind) + (tls ? "_tls_" : "_plaintext_") +
          std::string(StageName(stage));
 }
 

@@ -84,15 +84,13 @@ class RefusedCallTest
   std::optional<TestServer> server_;
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, RefusedCallTest,
-    ::testing::Combine(test::EveryStyle(), test::EveryKind()),
-    [](const auto& parameter) {
-      return std::string(std::get<0>(parameter.param) == Style::kSync
-                             ? "sync_"
-                             : "callback_") +
-             std::string(CallKindName(std::get<1>(parameter.param)));
-    });
+INSTANTIATE_TEST_SUITE_P(Kinds, RefusedCallTest,
+                         ::testing::Combine(test::EveryStyle(),
+                                            test::EveryKind()),
+                         [](const auto& parameter) {
+                           return test::NameOf(std::get<0>(parameter.param),
+                                               std::get<1>(parameter.param));
+                         });
 
 TEST_P(RefusedCallTest, WhatTheChainHasAddedIsSent) {
   TestServer& server = Serve(std::make_shared<Refuser>([](ServerCall& call) {

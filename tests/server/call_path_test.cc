@@ -12,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/mutex.h"
-#include "grpccommon/base/string_view.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "support/echo_services.h"
@@ -183,8 +182,7 @@ std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   static constexpr const char* kInterferences[] = {
       "untouched", "refused", "message_refused", "status_replaced"};
   const auto& [style, kind, interference] = info.param;
-  return absl::StrCat(style == Style::kSync ? "sync_" : "callback_",
-                      ToAbsl(CallKindName(kind)), "_",
+  return absl::StrCat(test::NameOf(style, kind), "_",
                       kInterferences[static_cast<int>(interference)]);
 }
 
