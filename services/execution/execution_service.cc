@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/stream/writer.h"
@@ -86,6 +87,7 @@ class ExecuteCall final : public grpc::ServerUnaryReactor,
         std::make_shared<ExecuteCall>(request.detached(), response);
     call->self_ = call;
     call->leave_ = executions.Submit(caller, request, call);
+    call->started_.Pass();
     return call.get();
   }
 
@@ -119,6 +121,7 @@ class ExecuteCall final : public grpc::ServerUnaryReactor,
     Finish(ToGrpcStatus(absl::CancelledError("the client has gone")));
   }
   void OnDone() override {
+    started_.Take();
     leave_();
     const std::shared_ptr<ExecuteCall> self = std::move(self_);
   }
@@ -127,6 +130,7 @@ class ExecuteCall final : public grpc::ServerUnaryReactor,
   v1::ExecuteResponse& response_;
   std::function<void()> leave_;
   std::shared_ptr<ExecuteCall> self_;
+  grpccommon::Baton started_;  // from Start to OnDone
   v1::Execution execution_;
   std::atomic<bool> finished_ = false;
 };

@@ -165,15 +165,13 @@ TEST_F(RpcTest, WritesNothingForACallThatWasCancelledBeforeItsTurn) {
                   .ok());
   running.get_future().wait();
   grpc::ClientContext context;
-  std::promise<void> waiting;
-  grpc::CallbackServerContext* seen = nullptr;
+  std::promise<grpc::CallbackServerContext*> waiting;
   service_.handler = [&](auto& server_context, auto& request, auto&) {
-    seen = &server_context;
     auto* const reactor = WriteAndAnswer(
         *queue_, server_context,
         [&request](NameStore& store) { return store.Add(request.text()); },
         [] {});
-    waiting.set_value();
+    waiting.set_value(&server_context);
     return reactor;
   };
   std::thread calling([&] {
@@ -183,7 +181,7 @@ TEST_F(RpcTest, WritesNothingForACallThatWasCancelledBeforeItsTurn) {
     EXPECT_EQ(stub_->Unary(&context, request, &response).error_code(),
               grpc::StatusCode::CANCELLED);
   });
-  waiting.get_future().wait();
+  grpc::CallbackServerContext* const seen = waiting.get_future().get();
   // One job may wait, and does.
   EXPECT_EQ(ReasonOf(Add("b", absl::OkStatus()).status()), "STORE_BUSY");
   context.TryCancel();
