@@ -79,11 +79,12 @@ TEST_F(VaultTest, DoesNotUnsealWhatWasChanged) {
 }
 
 TEST_F(VaultTest, PseudonymsAreStableUnderOneKeyOnly) {
-  const std::string name = Vault::Open(Path())->Pseudonym("ada");
-  EXPECT_EQ(Vault::Open(Path())->Pseudonym("ada"), name);
+  // Not "ada", which hexadecimal digits may spell.
+  const std::string name = Vault::Open(Path())->Pseudonym("mary");
+  EXPECT_EQ(Vault::Open(Path())->Pseudonym("mary"), name);
   EXPECT_NE(Vault::Open(Path())->Pseudonym("bob"), name);
-  EXPECT_NE(Vault::Open(Path("other.key"))->Pseudonym("ada"), name);
-  EXPECT_THAT(name, Not(HasSubstr("ada")));
+  EXPECT_NE(Vault::Open(Path("other.key"))->Pseudonym("mary"), name);
+  EXPECT_THAT(name, Not(HasSubstr("mary")));
 }
 
 TEST_F(VaultTest, InstancesThatStartAtOnceHaveOneKey) {
