@@ -114,8 +114,18 @@ UniqueFd ChildOf(pid_t parent) {
   return ParentOf(child) == parent ? std::move(pidfd) : UniqueFd();
 }
 
-void SendKill(const UniqueFd& pidfd) {
-  syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+bool Send(int signal, const UniqueFd& pidfd) {
+  return syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0;
+}
+
+// Returns once a child of ours runs no more, dead or not.
+void Halt(const UniqueFd& pidfd) {
+  if (!Send(SIGSTOP, pidfd)) return;
+  siginfo_t info;
+  while (waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info,
+                WSTOPPED | WEXITED | WNOWAIT | __WALL) != 0 &&
+         errno == EINTR) {
+  }
 }
 
 // How far a run has come: what a failure names.
@@ -613,20 +623,25 @@ void Run::Fail(std::string_view why) {
 void Run::Kill() {
   // Again after a while: one who was not yet to be killed, say.
   kill_at_ns_ = MonotonicNow() + kStopGraceNs;
-  // Not bwrap if there is another way: it waits for init, so that its end tells
-  // that all is over; and killed at the wrong moment it leaves its child
-  // waiting for a word from it.
-  if (init_) {
-    SendKill(init_);
-  } else if (!killed_) {
-    // Nothing but our own programs is there yet, and init ends at this.
-    shutdown(control_.get(), SHUT_RDWR);
-  } else if (const UniqueFd child = ChildOf(bwrap_.pid)) {
-    SendKill(child);
-  } else {
-    SendKill(bwrap_.pidfd);
-  }
   killed_ = true;
+  // Not bwrap if there is another way: it waits for init, so that its end tells
+  // that all is over.
+  if (init_) {
+    Send(SIGKILL, init_);
+    return;
+  }
+  if (bwrap_gone_) {
+    shutdown(control_.get(), SHUT_RDWR);  // at which init ends
+    return;
+  }
+  // A child that bwrap made after we looked would wait for a word from it.
+  Halt(bwrap_.pidfd);
+  if (const UniqueFd child = ChildOf(bwrap_.pid)) {
+    Send(SIGKILL, child);
+    Send(SIGCONT, bwrap_.pidfd);
+  } else {
+    Send(SIGKILL, bwrap_.pidfd);
+  }
 }
 
 void Run::Finish() {

@@ -252,5 +252,24 @@ TEST_F(SandboxStressTest, SaysOfEachRunWhatBecameOfIt) {
   }
 }
 
+// Among them those that bwrap has not made a child for, or just now.
+TEST_F(SandboxStressTest, LeavesNothingOfRunsThatAreCancelledInTheirSetUp) {
+  const long runs = FromEnvironment("SANDBOX_STRESS_RUNS", 150) * 4;
+  const Program sleep{.arguments = {"sleep"},
+                      .limits = {.wall_time = 1h},
+                      .outcomes = {Outcome::kCancelled}};
+  std::atomic<long> next{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kParallel; ++i) {
+    threads.emplace_back([&] {
+      for (long run; (run = next++) < runs;) {
+        const std::chrono::microseconds after(run * 101 % 20'000);
+        EXPECT_EQ(RunInCrowd(sleep, true, after).outcome, Outcome::kCancelled);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 }  // namespace platform::execution
