@@ -15,6 +15,7 @@
 
 #include "echo/v1/echo_service.grpc.pb.h"
 #include "gmock/gmock.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/client/client_manager.h"
 #include "grpccommon/registry/remote_registry.h"
 #include "grpccommon/registry/v1/registry_service.grpc.pb.h"
@@ -97,6 +98,7 @@ class ScriptedRegistry final : public v1::RegistryService::CallbackService {
    public:
     Stream(ScriptedRegistry& registry, std::vector<v1::WatchResponse> messages)
         : registry_(registry), messages_(std::move(messages)) {
+      made_.Pass();
       StartWrite(&messages_[0]);
     }
     void End() {
@@ -118,6 +120,7 @@ class ScriptedRegistry final : public v1::RegistryService::CallbackService {
     }
     void OnCancel() override { End(); }
     void OnDone() override {
+      made_.Take();
       registry_.Forget(this);
       delete this;
     }
@@ -129,6 +132,7 @@ class ScriptedRegistry final : public v1::RegistryService::CallbackService {
 
     ScriptedRegistry& registry_;
     std::vector<v1::WatchResponse> messages_;
+    Baton made_;
     std::mutex mutex_;
     std::size_t written_ = 0;
     bool idle_ = false;
