@@ -839,31 +839,37 @@ TEST(CallPathTest, ACompletionQueueServiceIsRefusedWithTheWayOut) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("EchoService/Unary"));
 }
 
-TEST(CallPathTest, ACallbackHandlerOfAnotherMakeIsRefused) {
-  class OtherHandler : public grpc::internal::MethodHandler {
-    void RunHandler(const HandlerParameter& /*parameter*/) override {}
-  };
-  // As generated, but for the handler.
-  struct OtherService {
-    using Service = grpc::Service;
-  };
-  class Implementation : public grpc::Service {
+// As generated, but for the handler.
+class OtherService {
+ public:
+  class Service : public grpc::Service {
    public:
-    Implementation() {
+    explicit Service(const char* path) {
       AddMethod(new grpc::internal::RpcServiceMethod(
-          "/other.v1.OtherService/Get", grpc::internal::RpcMethod::NORMAL_RPC,
-          nullptr));
-      MarkMethodCallback(0, new OtherHandler());
+          path, grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
+      MarkMethodCallback(0, new Handler());
     }
   };
-  Implementation service;
-  auto server = *Server::Create(
-      {.name = "other", .grpc_address = "127.0.0.1:0", .log_sink = nullptr});
-  server->Add<OtherService>(service);
-  const absl::Status status = server->Start();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("/other.v1.OtherService/Get"));
+
+ private:
+  class Handler : public grpc::internal::MethodHandler {
+    void RunHandler(const HandlerParameter& /*parameter*/) override {}
+  };
+};
+
+TEST(CallPathTest, WhatNobodyKnowsTheMessagesOfIsRefused) {
+  for (const auto& [path, fault] :
+       {std::pair("/echo.v1.EchoService/Unary", "generated code"),
+        std::pair("/unknown.v1.Service/Get", "protobuf contract")}) {
+    OtherService::Service service(path);
+    auto server = *Server::Create(
+        {.name = "other", .grpc_address = "127.0.0.1:0", .log_sink = nullptr});
+    server->Add<OtherService>(service);
+    const absl::Status status = server->Start();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(fault));
+  }
 }
 
 // Says the path, and ends.

@@ -6,11 +6,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "grpccommon/call/metadata_keys.h"
@@ -18,6 +22,7 @@
 #include "grpccommon/server/server.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
+#include "grpcpp/impl/client_unary_call.h"
 #include "grpcpp/support/message_allocator.h"
 #include "support/echo_services.h"
 #include "support/every_call.h"
@@ -37,17 +42,18 @@ using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
-// Refuses every call, after `before`.
+// Refuses every call, after `before`, with `text`.
 class Refuser : public ServerInterceptor {
  public:
-  explicit Refuser(std::function<void(ServerCall&)> before = {})
-      : before_(std::move(before)) {}
+  explicit Refuser(std::function<void(ServerCall&)> before = {},
+                   std::string text = "closed today")
+      : before_(std::move(before)), text_(std::move(text)) {}
   std::string_view name() const override { return "refuser"; }
   Stage stage() const override { return Stage::kUser; }
   absl::Status OnStart(ServerCall& call) override {
     ++started;
     if (before_) before_(call);
-    return PermissionDenied("CLOSED", "closed today");
+    return PermissionDenied("CLOSED", text_);
   }
   void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
@@ -58,6 +64,7 @@ class Refuser : public ServerInterceptor {
 
  private:
   const std::function<void(ServerCall&)> before_;
+  const std::string text_;
 };
 
 void ExpectRefused(const CallResult& result) {
@@ -69,8 +76,13 @@ void ExpectRefused(const CallResult& result) {
   EXPECT_EQ(result.trailers.count(std::string(metadata::kNotProcessed)), 1u);
 }
 
-class RefusedCallTest
-    : public ::testing::TestWithParam<std::tuple<Style, CallKind>> {
+using Case = std::tuple<Style, CallKind>;
+
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
+  return test::NameOf(std::get<0>(info.param), std::get<1>(info.param));
+}
+
+class RefusedCallTest : public ::testing::TestWithParam<Case> {
  protected:
   CallKind kind() const { return std::get<1>(GetParam()); }
 
@@ -87,10 +99,7 @@ class RefusedCallTest
 INSTANTIATE_TEST_SUITE_P(Kinds, RefusedCallTest,
                          ::testing::Combine(test::EveryStyle(),
                                             test::EveryKind()),
-                         [](const auto& parameter) {
-                           return test::NameOf(std::get<0>(parameter.param),
-                                               std::get<1>(parameter.param));
-                         });
+                         CaseName);
 
 TEST_P(RefusedCallTest, WhatTheChainHasAddedIsSent) {
   TestServer& server = Serve(std::make_shared<Refuser>([](ServerCall& call) {
@@ -124,11 +133,17 @@ TEST_P(RefusedCallTest, WhatCannotBeSentIsLeftOut) {
         Serve(std::make_shared<Refuser>([early](ServerCall& call) {
           if (early) {
             call.AddInitialMetadata("X-Upper", "1");
+            call.AddInitialMetadata("x-good", "1");
           } else {
             call.AddTrailingMetadata("x-lines", "one\ntwo");
+            call.AddTrailingMetadata("x-good", "1");
           }
         }));
-    ExpectRefused(server.Call(kind()));
+    const CallResult result = server.Call(kind());
+    ExpectRefused(result);
+    const auto& sent = early ? result.headers : result.trailers;
+    EXPECT_EQ(sent.count("x-good"), 1u);
+    EXPECT_EQ(sent.count(early ? "x-upper" : "x-lines"), 0u);
     EXPECT_THAT(server.log().text(), HasSubstr("metadata cannot be sent"));
   }
 }
@@ -168,6 +183,77 @@ TEST_P(RefusedCallTest, ClientsThatGoAwayMeanwhileLeaveNothingBehind) {
   EXPECT_EQ(server.running_calls(), 0);
 }
 
+TEST_P(RefusedCallTest, ARefusalMaySayNothing) {
+  TestServer& server = Serve(std::make_shared<Refuser>(nullptr, ""));
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(result.status.error_message(), "");
+}
+
+// Answers what another interceptor has refused.
+class Forgiver : public ServerInterceptor {
+ public:
+  std::string_view name() const override { return "forgiver"; }
+  Stage stage() const override { return Stage::kObserve; }
+  void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
+    status = grpc::Status::OK;
+  }
+};
+
+TEST_P(RefusedCallTest, WhatAFinishHookForgivesIsNotSaidToBeUnprocessed) {
+  const auto& [style, kind] = GetParam();
+  TestServer server(style, false, [](Server& s) {
+    s.Use(std::make_shared<Forgiver>()).Use(std::make_shared<Refuser>());
+  });
+  const CallResult result = server.Call(kind);
+  EXPECT_EQ(result.trailers.count(std::string(metadata::kNotProcessed)), 0u);
+  EXPECT_EQ(result.trailers.count(std::string(metadata::kRequestId)), 0u);
+  EXPECT_EQ(result.messages, 0);
+  EXPECT_EQ(server.probe().entered, 0);
+}
+
+// Refuses on a thread of its own, when told to.
+class SlowRefuser : public AsyncServerInterceptor {
+ public:
+  ~SlowRefuser() override { thread_.join(); }
+  std::string_view name() const override { return "slow_refuser"; }
+  Stage stage() const override { return Stage::kIdentify; }
+  void OnStartAsync(ServerCall& /*call*/, Done done) override {
+    thread_ = std::thread([this, done = std::move(done)] {
+      may_decide.get_future().wait();
+      done(Unauthenticated("TOKEN_REVOKED", "the token was revoked"));
+    });
+    asked.set_value();
+  }
+  void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
+    finished.set_value(status.error_code());
+  }
+  std::promise<void> asked;
+  std::promise<void> may_decide;
+  std::promise<grpc::StatusCode> finished;
+
+ private:
+  std::thread thread_;
+};
+
+TEST_P(RefusedCallTest, ARefusalThatComesAfterTheClientHasGoneDoesNoHarm) {
+  const auto slow = std::make_shared<SlowRefuser>();
+  const auto& [style, kind] = GetParam();
+  TestServer server(style, false, [&](Server& s) { s.Use(slow); });
+  grpc::ClientContext context;
+  CallResult result;
+  std::thread client([&, kind = kind] { result = server.Call(kind, context); });
+  slow->asked.get_future().wait();
+  context.TryCancel();
+  client.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  slow->may_decide.set_value();
+  EXPECT_EQ(slow->finished.get_future().get(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  server.Stop();
+  EXPECT_EQ(server.running_calls(), 0);
+}
+
 TEST_P(RefusedCallTest, AServerMayStopAmidRefusals) {
   const auto refuser = std::make_shared<Refuser>();
   TestServer& server = Serve(refuser);
@@ -190,10 +276,15 @@ TEST_P(RefusedCallTest, AServerMayStopAmidRefusals) {
   EXPECT_EQ(server.running_calls(), 0);
 }
 
-TEST_P(RefusedCallTest, AClientThatGoesOnSendingIsToldToo) {
-  if (kind() != CallKind::kClientStream && kind() != CallKind::kBidiStream) {
-    return;
-  }
+using RefusedSenderTest = RefusedCallTest;
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, RefusedSenderTest,
+    ::testing::Combine(test::EveryStyle(),
+                       ::testing::Values(CallKind::kClientStream,
+                                         CallKind::kBidiStream)),
+    CaseName);
+
+TEST_P(RefusedSenderTest, AClientThatGoesOnSendingIsToldToo) {
   TestServer& server = Serve(std::make_shared<Refuser>());
   EchoRequest request;
   request.set_text(std::string(10'000, 'x'));
@@ -256,9 +347,20 @@ TEST(RefusedMessagesTest, MessagesOfAnAllocatorAreGivenBack) {
     grpc::ClientContext context;
     ExpectRefused(TestServer::CallOn(*stub, CallKind::kUnary, context));
   }
+  // A text that is cut off.
+  const grpc::Slice malformed(std::string("\x0a\x7f"));
+  grpc::ByteBuffer reply;
+  grpc::ClientContext context;
+  const grpc::internal::RpcMethod method("/echo.v1.EchoService/Unary",
+                                         grpc::internal::RpcMethod::NORMAL_RPC);
+  const grpc::Status status =
+      grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
+          server->InProcessChannel().get(), method, &context,
+          grpc::ByteBuffer(&malformed, 1), &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   server->Shutdown(0s, 5s);
-  EXPECT_EQ(allocator.allocated, 3);
-  EXPECT_EQ(allocator.released, 3);
+  EXPECT_EQ(allocator.allocated, 4);
+  EXPECT_EQ(allocator.released, 4);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 
 [[gnu::hot]] bool IsSendable(std::string_view key, std::string_view value) {
   return !key.empty() && grpc_header_key_is_legal(SliceOf(key)) != 0 &&
-         (key.ends_with("-bin") ||
+         (grpc_is_binary_header(SliceOf(key)) != 0 ||
           grpc_header_nonbin_value_is_legal(SliceOf(value)) != 0);
 }
 

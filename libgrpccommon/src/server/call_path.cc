@@ -65,6 +65,12 @@ absl::StatusOr<GuardedMethod> Describe(const RpcServiceMethod* registered) {
   guarded.raw = style == RpcServiceMethod::ApiType::RAW_CALL_BACK;
   guarded.callback =
       guarded.raw || style == RpcServiceMethod::ApiType::CALL_BACK;
+  if (method.descriptor == nullptr && !guarded.raw) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        ToAbsl(path),
+        " is not of a protobuf contract that is linked into the program, so "
+        "nothing is known of its messages"));
+  }
   if (method.descriptor != nullptr) {
     absl::StatusOr<MethodPolicy> policy = CompilePolicy(*method.descriptor);
     if (!policy.ok()) return policy.status();

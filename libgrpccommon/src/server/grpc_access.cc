@@ -34,6 +34,18 @@ struct MethodsTag {
 };
 template struct Expose<MethodsTag, &grpc::Service::methods_>;
 
+struct MessageTag {
+  using Member = std::string grpc::Status::*;
+  friend Member MemberOf(MessageTag);
+};
+template struct Expose<MessageTag, &grpc::Status::error_message_>;
+
+struct DetailsTag {
+  using Member = std::string grpc::Status::*;
+  friend Member MemberOf(DetailsTag);
+};
+template struct Expose<DetailsTag, &grpc::Status::binary_error_details_>;
+
 struct InitialMetadataTag {
   using Member = MetadataMap grpc::ServerContextBase::*;
   friend Member MemberOf(InitialMetadataTag);
@@ -211,6 +223,14 @@ bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
   static_assert(sizeof(Holder) ==
                 sizeof(grpc::MessageHolder<Message, Message>));
   static_cast<Holder*>(handler_data)->Release();
+}
+
+[[gnu::hot]] const std::string& MessageOf(const grpc::Status& status) {
+  return status.*MemberOf(MessageTag());
+}
+
+[[gnu::hot]] const std::string& DetailsOf(const grpc::Status& status) {
+  return status.*MemberOf(DetailsTag());
 }
 
 [[gnu::hot]] const MetadataMap& InitialMetadataOf(

@@ -69,6 +69,10 @@ bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
 /// `handler_data`, which it does itself once it has run.
 void ReleaseMessages(void* handler_data);
 
+/// Its texts, of which its own functions return copies.
+const std::string& MessageOf(const grpc::Status& status);
+const std::string& DetailsOf(const grpc::Status& status);
+
 using MetadataMap = std::multimap<std::string, std::string>;
 
 /// What a call of the context is to send before its first message, and with its

@@ -148,13 +148,14 @@ class GuardedHandler : public MethodHandler {
   // Ends the call in the handler's place. The call may be gone afterwards.
   [[gnu::hot]] void Refuse(CallState& state, const HandlerParameter& param,
                            bool inlined) {
-    const grpc::Status status = state.FinishRefused();
+    grpc::Status status = state.FinishRefused();
+    ServerCallDriver::set_request(state.call(), nullptr);
     DestroyRequest(param);
     if (method_.callback) {
-      EndRefusedCallbackCall(state, status, *param.call, param.call_requester,
-                             inlined);
+      EndRefusedCallbackCall(state, std::move(status), *param.call,
+                             param.call_requester, inlined);
     } else {
-      EndRefusedCall(state, status, *param.call);
+      EndRefusedCall(state, std::move(status), *param.call);
     }
   }
 

@@ -15,11 +15,8 @@ namespace grpccommon::internal {
 ///
 /// gRPC gives an interceptor no way to stop a call; what does stop it is the
 /// handler that gRPC invokes. So this registers handlers of its own, which
-/// admit and then delegate. A refused synchronous call is answered by gRPC's
-/// handler for unknown methods, a refused unary callback call by a reactor of
-/// ours, a refused callback stream by the wrapped handler, which is told that
-/// the request failed; CallState then puts the chain's status into the place of
-/// theirs. No reply exists at that point, so none can leak.
+/// admit and then delegate, or end the call themselves (refused_call.h). No
+/// reply exists at that point, so none can leak.
 class GuardedService : public grpc::Service {
  public:
   /// `inner` is borrowed; `methods[i]` is about its i-th method and must

@@ -24,8 +24,8 @@ namespace grpccommon::internal {
 /// the end is held back until the handler has returned (or LongHandlers starts
 /// it).
 ///
-/// On the stack around a handler, on a thread of gRPC's that calls back, which
-/// holds no lock.
+/// On the stack around a handler, or what ends a call in its place, on a thread
+/// of gRPC's that calls back, which holds no lock.
 class InlineCompletions {
  public:
   /// `long_handlers` is borrowed and must outlive the call.

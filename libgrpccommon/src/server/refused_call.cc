@@ -12,6 +12,7 @@
 #include "grpc/grpc.h"
 #include "grpc/slice.h"
 #include "grpc/support/time.h"
+#include "grpccommon/base/baton.h"
 #include "grpccommon/call/metadata_keys.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/server_context.h"
@@ -34,11 +35,9 @@ namespace {
 // The last batch of a call.
 class LastBatch {
  public:
-  [[gnu::hot]] LastBatch(const ServerCall& answered, const grpc::Status& status,
+  [[gnu::hot]] LastBatch(const ServerCall& answered, grpc::Status status,
                          grpc_call* call)
-      : call_(call),
-        message_(status.error_message()),
-        details_(status.error_details()) {
+      : call_(call), status_(std::move(status)) {
     const grpc::ServerContextBase& context = answered.context();
     const MetadataMap& initial = InitialMetadataOf(context);
     const MetadataMap& trailing = TrailingMetadataOf(context);
@@ -53,12 +52,15 @@ class LastBatch {
       ++end;
     };
 
-    append(metadata::kNotProcessed, "1");
-    if (!details_.empty()) {
-      append(grpc::internal::kBinaryErrorDetailsKey, details_);
+    if (const std::string& details = DetailsOf(status_); !details.empty()) {
+      append(grpc::internal::kBinaryErrorDetailsKey, details);
     }
-    if (trailing.count(std::string(metadata::kRequestId)) == 0) {
-      append(metadata::kRequestId, answered.request_id());
+    // A finish hook may have made an answer of it.
+    if (!status_.ok()) {
+      append(metadata::kNotProcessed, "1");
+      if (trailing.count(std::string(metadata::kRequestId)) == 0) {
+        append(metadata::kRequestId, answered.request_id());
+      }
     }
     for (const auto& [key, value] : trailing) append(key, value);
 
@@ -66,9 +68,11 @@ class LastBatch {
     auto& sent = ops_[1].data.send_status_from_server;
     sent.trailing_metadata = metadata;
     sent.trailing_metadata_count = static_cast<std::size_t>(end - metadata);
-    sent.status = static_cast<grpc_status_code>(status.error_code());
-    message_slice_ = Refer(message_);
-    sent.status_details = &message_slice_;
+    sent.status = static_cast<grpc_status_code>(status_.error_code());
+    if (const std::string& message = MessageOf(status_); !message.empty()) {
+      message_ = Refer(message);
+      sent.status_details = &message_;
+    }
 
     ops_[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops_[0].data.send_initial_metadata.metadata = end;
@@ -78,6 +82,9 @@ class LastBatch {
     ops_[2].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     ops_[2].data.recv_close_on_server.cancelled = &cancelled_;
   }
+
+  LastBatch(const LastBatch&) = delete;
+  LastBatch& operator=(const LastBatch&) = delete;
 
   // With `end`, completes once the call has ended; without, once the status is
   // sent.
@@ -91,9 +98,8 @@ class LastBatch {
 
  private:
   grpc_call* const call_;
-  const std::string message_;
-  const std::string details_;
-  grpc_slice message_slice_;
+  const grpc::Status status_;
+  grpc_slice message_{};
   std::array<grpc_op, 3> ops_{};
   // Where gRPC puts what nobody asks: whether the client got it.
   int cancelled_ = 0;
@@ -104,24 +110,28 @@ class LastBatch {
 class LastReaction : public grpc_completion_queue_functor {
  public:
   [[gnu::hot]] static LastReaction& Create(const ServerCall& answered,
-                                           const grpc::Status& status,
-                                           grpc_call* call,
+                                           grpc::Status status, grpc_call* call,
                                            std::function<void()> done) {
     void* const place = grpc_call_arena_alloc(call, sizeof(LastReaction));
-    return *new (place) LastReaction(answered, status, call, std::move(done));
+    return *new (place)
+        LastReaction(answered, std::move(status), call, std::move(done));
   }
 
   void* tag() { return static_cast<grpc_completion_queue_functor*>(this); }
-  void Start() { batch_.Start(tag(), true); }
+  void Start() {
+    made_.Pass();
+    batch_.Start(tag(), true);
+  }
 
  private:
-  LastReaction(const ServerCall& answered, const grpc::Status& status,
-               grpc_call* call, std::function<void()> done)
+  LastReaction(const ServerCall& answered, grpc::Status status, grpc_call* call,
+               std::function<void()> done)
       : grpc_completion_queue_functor{},
-        batch_(answered, status, call),
+        batch_(answered, std::move(status), call),
         done_(std::move(done)) {
     functor_run = [](grpc_completion_queue_functor* self, int /*ok*/) {
       auto* const reaction = static_cast<LastReaction*>(self);
+      reaction->made_.Take();
       const std::function<void()> last = std::move(reaction->done_);
       reaction->~LastReaction();
       last();  // The call with its arena may be gone then.
@@ -131,25 +141,25 @@ class LastReaction : public grpc_completion_queue_functor {
 
   LastBatch batch_;
   std::function<void()> done_;
+  Baton made_;
 };
 
 }  // namespace
 
-[[gnu::hot]] void EndRefusedCall(CallState& state, const grpc::Status& status,
+[[gnu::hot]] void EndRefusedCall(CallState& state, grpc::Status status,
                                  const grpc::internal::Call& call) {
-  LastBatch batch(state.call(), status, call.call());
+  LastBatch batch(state.call(), std::move(status), call.call());
   batch.Start(&batch, false);
   grpc_completion_queue_pluck(call.cq()->cq(), &batch,
                               gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
 }
 
-[[gnu::hot]] void EndRefusedCallbackCall(CallState& state,
-                                         const grpc::Status& status,
+[[gnu::hot]] void EndRefusedCallbackCall(CallState& state, grpc::Status status,
                                          const grpc::internal::Call& call,
                                          std::function<void()> done,
                                          bool inlined) {
-  LastReaction& last =
-      LastReaction::Create(state.call(), status, call.call(), std::move(done));
+  LastReaction& last = LastReaction::Create(state.call(), std::move(status),
+                                            call.call(), std::move(done));
   if (!inlined || InlineCompletions::OnThisThread()) {
     last.Start();
     return;

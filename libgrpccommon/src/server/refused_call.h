@@ -11,7 +11,7 @@ namespace grpccommon::internal {
 
 /// Sends `status` in the place of a synchronous handler that was not run, and
 /// returns when that is done.
-void EndRefusedCall(CallState& state, const grpc::Status& status,
+void EndRefusedCall(CallState& state, grpc::Status status,
                     const grpc::internal::Call& call);
 
 /// The same in the place of a callback handler, without waiting. `done` gives
@@ -20,7 +20,7 @@ void EndRefusedCall(CallState& state, const grpc::Status& status,
 ///
 /// The status and the watch for the call's end are one batch, where gRPC's
 /// handlers start two, and the end of a stream is not left to another thread.
-void EndRefusedCallbackCall(CallState& state, const grpc::Status& status,
+void EndRefusedCallbackCall(CallState& state, grpc::Status status,
                             const grpc::internal::Call& call,
                             std::function<void()> done, bool inlined);
 

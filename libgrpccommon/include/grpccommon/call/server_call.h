@@ -89,7 +89,7 @@ class GRPCCOMMON_EXPORT ServerCall {
 
   const Principal& principal() const { return *principal_; }
   std::shared_ptr<const Principal> shared_principal() const {
-    return principal_;
+    return principal_;  // Nobody's owns nothing: take no weak_ptr of it.
   }
   void set_principal(std::shared_ptr<const Principal> principal);
 
@@ -109,13 +109,13 @@ class GRPCCOMMON_EXPORT ServerCall {
   Clock::Duration remaining() const;
   const Clock& clock() const { return *clock_; }
 
-  /// True once the client has gone or the deadline has passed.
+  /// True once the client has gone or the deadline has passed. Not if refused.
   bool cancelled() const;
 
-  /// Sends metadata with the status. For interceptors and unary handlers.
-  /// Keys are lower-case letters, digits and -_., values printable ASCII unless
-  /// the key ends in "-bin"; gRPC ends the process over others, so here they are
-  /// left out, and the key is logged as an error.
+  /// Sends metadata with the status. For interceptors and unary handlers. Keys
+  /// are lower-case letters, digits and -_., values printable ASCII unless the
+  /// key ends in "-bin"; others, over which gRPC ends the process, are left out
+  /// and the key is logged as an error.
   void AddTrailingMetadata(std::string_view key, std::string_view value);
   /// Sends metadata before the first message, to the same rules.
   void AddInitialMetadata(std::string_view key, std::string_view value);
