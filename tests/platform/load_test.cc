@@ -21,6 +21,7 @@
 #include "grpccommon/testing/status_matchers.h"
 #include "gtest/gtest.h"
 #include "platform/platform.h"
+#include "support/sanitized.h"
 
 namespace platform::test {
 namespace {
@@ -229,8 +230,10 @@ TEST(LoadTest, VerdictsReachEveryWatcherSoon) {
             << platform.ResidentBytes("execution") / 1024 << '\n';
   EXPECT_EQ(lost, 0);
   EXPECT_GT(latencies.size(), 0u);
+#ifndef GRPCCOMMON_SANITIZED
   // What it allocates for so many calls at once it may keep, and no more.
   EXPECT_LT(memory_after, memory_middle + (8 << 20));
+#endif
   if (std::getenv("FAULTS_SHARED_MACHINE") == nullptr) {
     EXPECT_LT(Milliseconds(latencies, 0.99), 100);
   }
