@@ -212,10 +212,6 @@ bool IsInstance(const grpc::internal::MethodHandler& handler,
              .starts_with(absl::StrCat("grpc::internal::", ToAbsl(name), "<"));
 }
 
-bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler) {
-  return IsInstance(handler, "CallbackUnaryHandler");
-}
-
 [[gnu::hot]] void ReleaseMessages(void* handler_data) {
   // Stands in for a holder of other messages, to which it has pointers.
   using Holder = grpc::MessageHolder<grpc::ByteBuffer, grpc::ByteBuffer>;

@@ -62,11 +62,8 @@ void UnrefInfo(grpc::experimental::ServerRpcInfo& info);
 bool IsInstance(const grpc::internal::MethodHandler& handler,
                 std::string_view name);
 
-/// Whether it is the one for unary methods of callback services.
-bool IsCallbackUnaryHandler(const grpc::internal::MethodHandler& handler);
-
-/// Gives back the messages that such a handler's Deserialize left in
-/// `handler_data`, which it does itself once it has run.
+/// Gives back the messages that the Deserialize of a CallbackUnaryHandler left
+/// in `handler_data`, which it does itself once it has run.
 void ReleaseMessages(void* handler_data);
 
 /// Its texts, of which its own functions return copies.

@@ -66,7 +66,7 @@ class GuardedHandler : public MethodHandler {
   GuardedHandler(MethodHandler& inner, const GuardedMethod& method)
       : inner_(inner),
         method_(method),
-        callback_unary_(method.callback && IsCallbackUnaryHandler(inner)) {}
+        callback_unary_(IsInstance(inner, "CallbackUnaryHandler")) {}
 
   [[gnu::hot]] void RunHandler(const HandlerParameter& param) override {
     CallState* const state = CallState::Of(*param.server_context);
