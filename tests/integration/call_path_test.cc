@@ -20,7 +20,6 @@
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 #include "grpcpp/generic/async_generic_service.h"
-#include "grpcpp/impl/client_unary_call.h"
 #include "support/call_recorder.h"
 #include "support/echo_services.h"
 #include "support/every_call.h"
@@ -356,6 +355,25 @@ TEST_P(CallPathTest, ADecisionThatWaitsRefuses) {
             std::vector<int>{grpc::StatusCode::UNAUTHENTICATED});
 }
 
+TEST_P(CallPathTest, ARefusalThatComesAfterTheClientHasGoneDoesNoHarm) {
+  const auto gate = std::make_shared<SlowGate>(
+      Unauthenticated("TOKEN_REVOKED", "the token was revoked"));
+  TestServer server(style(), false,
+                    [&](Server& s) { s.Use(recorder_).Use(gate); });
+  grpc::ClientContext context;
+  CallResult result;
+  std::thread client([&] { result = server.Call(kind(), context); });
+  gate->asked.get_future().wait();
+  context.TryCancel();
+  client.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  gate->may_decide.set_value();
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::UNAUTHENTICATED});
+  server.Stop();
+  EXPECT_EQ(server.running_calls(), 0);
+}
+
 TEST_P(InterruptedCallTest, ADecisionThatComesAfterTheClientHasGoneDoesNoHarm) {
   const auto gate = std::make_shared<SlowGate>(absl::OkStatus());
   const auto server = ServeIdle([&](Server& s) { s.Use(recorder_).Use(gate); });
@@ -475,15 +493,8 @@ TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
        {std::pair(std::string("\x0a\x02\xff\xfe"),
                   "field text is not valid UTF-8"),
         std::pair(std::string("\x0a\x7f"), "after text")}) {
-    const grpc::Slice slice(bytes);
-    grpc::ByteBuffer request(&slice, 1);
-    grpc::ByteBuffer response;
-    grpc::ClientContext context;
-    const grpc::internal::RpcMethod method(
-        "/echo.v1.EchoService/Unary", grpc::internal::RpcMethod::NORMAL_RPC);
     const grpc::Status status =
-        grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
-            server.channel().get(), method, &context, request, &response);
+        TestServer::CallWithBytes(*server.channel(), bytes);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     EXPECT_EQ(ReasonOf(FromGrpcStatus(status)), "MALFORMED_REQUEST");
     EXPECT_THAT(status.error_message(), HasSubstr(fault));

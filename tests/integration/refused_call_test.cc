@@ -8,7 +8,6 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +21,6 @@
 #include "grpccommon/server/server.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
-#include "grpcpp/impl/client_unary_call.h"
 #include "grpcpp/support/message_allocator.h"
 #include "support/echo_services.h"
 #include "support/every_call.h"
@@ -212,48 +210,6 @@ TEST_P(RefusedCallTest, WhatAFinishHookForgivesIsNotSaidToBeUnprocessed) {
   EXPECT_EQ(server.probe().entered, 0);
 }
 
-// Refuses on a thread of its own, when told to.
-class SlowRefuser : public AsyncServerInterceptor {
- public:
-  ~SlowRefuser() override { thread_.join(); }
-  std::string_view name() const override { return "slow_refuser"; }
-  Stage stage() const override { return Stage::kIdentify; }
-  void OnStartAsync(ServerCall& /*call*/, Done done) override {
-    thread_ = std::thread([this, done = std::move(done)] {
-      may_decide.get_future().wait();
-      done(Unauthenticated("TOKEN_REVOKED", "the token was revoked"));
-    });
-    asked.set_value();
-  }
-  void OnFinish(ServerCall& /*call*/, grpc::Status& status) override {
-    finished.set_value(status.error_code());
-  }
-  std::promise<void> asked;
-  std::promise<void> may_decide;
-  std::promise<grpc::StatusCode> finished;
-
- private:
-  std::thread thread_;
-};
-
-TEST_P(RefusedCallTest, ARefusalThatComesAfterTheClientHasGoneDoesNoHarm) {
-  const auto slow = std::make_shared<SlowRefuser>();
-  const auto& [style, kind] = GetParam();
-  TestServer server(style, false, [&](Server& s) { s.Use(slow); });
-  grpc::ClientContext context;
-  CallResult result;
-  std::thread client([&, kind = kind] { result = server.Call(kind, context); });
-  slow->asked.get_future().wait();
-  context.TryCancel();
-  client.join();
-  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
-  slow->may_decide.set_value();
-  EXPECT_EQ(slow->finished.get_future().get(),
-            grpc::StatusCode::UNAUTHENTICATED);
-  server.Stop();
-  EXPECT_EQ(server.running_calls(), 0);
-}
-
 TEST_P(RefusedCallTest, AServerMayStopAmidRefusals) {
   const auto refuser = std::make_shared<Refuser>();
   TestServer& server = Serve(refuser);
@@ -348,15 +304,8 @@ TEST(RefusedMessagesTest, MessagesOfAnAllocatorAreGivenBack) {
     ExpectRefused(TestServer::CallOn(*stub, CallKind::kUnary, context));
   }
   // A text that is cut off.
-  const grpc::Slice malformed(std::string("\x0a\x7f"));
-  grpc::ByteBuffer reply;
-  grpc::ClientContext context;
-  const grpc::internal::RpcMethod method("/echo.v1.EchoService/Unary",
-                                         grpc::internal::RpcMethod::NORMAL_RPC);
   const grpc::Status status =
-      grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
-          server->InProcessChannel().get(), method, &context,
-          grpc::ByteBuffer(&malformed, 1), &reply);
+      TestServer::CallWithBytes(*server->InProcessChannel(), "\x0a\x7f");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   server->Shutdown(0s, 5s);
   EXPECT_EQ(allocator.allocated, 4);

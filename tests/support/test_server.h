@@ -11,6 +11,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpcpp/grpcpp.h"
+#include "grpcpp/impl/client_unary_call.h"
 #include "support/echo_services.h"
 
 namespace grpccommon::test {
@@ -106,6 +107,19 @@ class TestServer {
     CallResult result = CallOn(*stub_, kind, context);
     probe_.baton.Take();
     return result;
+  }
+
+  /// A unary call whose request is these bytes, a message or not.
+  static grpc::Status CallWithBytes(grpc::ChannelInterface& channel,
+                                    const std::string& bytes) {
+    const grpc::Slice slice(bytes);
+    const grpc::internal::RpcMethod method(
+        "/echo.v1.EchoService/Unary", grpc::internal::RpcMethod::NORMAL_RPC);
+    grpc::ClientContext context;
+    grpc::ByteBuffer response;
+    return grpc::internal::BlockingUnaryCall<grpc::ByteBuffer,
+                                             grpc::ByteBuffer>(
+        &channel, method, &context, grpc::ByteBuffer(&slice, 1), &response);
   }
 
   /// On another channel.
