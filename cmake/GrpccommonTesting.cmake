@@ -30,6 +30,7 @@ endfunction()
 # What can be built and run as one, without everything else. The unit tests of
 # one folder alone are <folder>_tests.
 add_custom_target(unit_tests)
+add_custom_target(benchmarks)
 add_custom_target(fuzzers)
 
 function(grpccommon_test name)
@@ -58,15 +59,22 @@ function(grpccommon_test name)
   endif()
 endfunction()
 
+function(grpccommon_benchmark_program name)
+  target_link_libraries(${name} PRIVATE grpccommon_flags)
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/benchmarks")
+  add_dependencies(benchmarks ${name})
+endfunction()
+
 function(grpccommon_benchmark name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name}
-    PRIVATE ${arg_LIBRARIES} benchmark::benchmark_main grpccommon_flags)
-  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
-    "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
-  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
-    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/benchmarks")
+    PRIVATE ${arg_LIBRARIES} benchmark::benchmark_main)
+  target_include_directories(${name}
+    PRIVATE "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
+  grpccommon_benchmark_program(${name})
   _grpccommon_links_modules(${name} ${arg_LIBRARIES})
 endfunction()
 
