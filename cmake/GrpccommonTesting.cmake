@@ -71,7 +71,7 @@ function(grpccommon_benchmark name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name}
-    PRIVATE ${arg_LIBRARIES} benchmark::benchmark_main)
+    PRIVATE ${arg_LIBRARIES} grpccommon_micro_benchmark)
   target_include_directories(${name}
     PRIVATE "${PROJECT_SOURCE_DIR}/libgrpccommon/src")
   grpccommon_benchmark_program(${name})

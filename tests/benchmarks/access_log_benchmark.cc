@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/accesslog/access_log.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/testing/fake_call.h"
@@ -72,6 +73,9 @@ void BM_CallThatIsSampledOut(benchmark::State& state) {
   Benchmark({.ok = {.share = 0.001}}).Run(state);
 }
 BENCHMARK(BM_CallThatIsSampledOut);
+
+const bool promised = bench::AddPromises(
+    {{.what = "an access line", .benchmark = "BM_AccessLine", .at_most = 700}});
 
 }  // namespace
 }  // namespace grpccommon

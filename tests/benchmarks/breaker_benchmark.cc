@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/breaker/adaptive_breaker.h"
 #include "grpccommon/breaker/bulkhead.h"
 #include "grpccommon/breaker/sliding_window_breaker.h"
@@ -127,6 +128,17 @@ void BulkheadWait(benchmark::State& state) {
   }
 }
 BENCHMARK(BulkheadWait);
+
+const bool promised = bench::AddPromises(
+    {{.what = "a call through a window of time",
+      .benchmark = "TimeWindowAttempt/failing_permille:0/real_time/threads:1",
+      .at_most = 50},
+     {.what = "a call through a window of calls",
+      .benchmark = "CountWindowAttempt/real_time/threads:1",
+      .at_most = 50},
+     {.what = "a call through an adaptive breaker",
+      .benchmark = "AdaptiveAttempt/failing_permille:0/real_time/threads:1",
+      .at_most = 50}});
 
 }  // namespace
 }  // namespace grpccommon

@@ -194,8 +194,6 @@ class Benchmark {
   }
 
  private:
-  using Bound = Report::Bound;
-
   bool Chosen(std::string_view name) const {
     if (options_.only.empty()) return true;
     return ("," + options_.only + ",").find("," + std::string(name) + ",") !=

@@ -281,9 +281,9 @@ void Measure(const Options& options, const std::string& title, const Run& run,
       continue;
     }
     report.Judge(title + ": " + who[i].first + " costs more than a stub",
-                 Summarise(more), "us", Report::Bound::kAtMost, 1.5);
+                 Summarise(more), "us", Bound::kAtMost, 1.5);
     report.Judge(title + ": p99 of " + who[i].first + " over a stub's",
-                 Summarise(ratio), "", Report::Bound::kAtMost, 1.1);
+                 Summarise(ratio), "", Bound::kAtMost, 1.1);
   }
 }
 
@@ -336,7 +336,7 @@ void MeasureUpdates(const Options& options, Report& report) {
                        .count());
   }
   report.Judge("a watch update of 10,000 instances takes", Summarise(took),
-               "ms", Report::Bound::kAtMost, 50);
+               "ms", Bound::kAtMost, 50);
 }
 
 // How often threads of this process went to sleep, and so were woken: of all,
@@ -400,8 +400,7 @@ void MeasureIdle(Report& report) {
     const WakeUps idle = WakeUpsPerSecond();
     report.Note("the same with an idle client", idle.all, "");
     report.Judge("of these by the client's own threads",
-                 {idle.ours, idle.ours, idle.ours}, "", Report::Bound::kAtMost,
-                 0);
+                 {idle.ours, idle.ours, idle.ours}, "", Bound::kAtMost, 0);
   }
   std::filesystem::remove_all(folder);
 }

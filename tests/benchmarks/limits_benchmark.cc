@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/concurrency/concurrency_interceptor.h"
 #include "grpccommon/concurrency/deadline_interceptor.h"
 #include "grpccommon/ratelimit/gcra.h"
@@ -117,6 +118,7 @@ void KeyedLimiterFillAMillion(benchmark::State& state) {
 // Once: a second time would lie in what the first has given back.
 BENCHMARK(KeyedLimiterFillAMillion)
     ->Iterations(1)
+    ->Repetitions(1)
     ->Unit(benchmark::kMillisecond);
 
 void RateLimitCall(benchmark::State& state) {
@@ -262,6 +264,17 @@ void ValidateRefuse(benchmark::State& state) {
   Validate(state, message);
 }
 BENCHMARK(ValidateRefuse);
+
+const bool promised = bench::AddPromises(
+    {{.what = "an admission by GCRA",
+      .benchmark = "GcraTryTake/real_time/threads:1",
+      .at_most = 60},
+     {.what = "a refusal by GCRA", .benchmark = "GcraRefuse", .at_most = 60},
+     {.what = "a million keys",
+      .benchmark = "KeyedLimiterFillAMillion/iterations:1/repeats:1",
+      .at_most = 128,
+      .unit = "MiB",
+      .counter = "resident_mebibytes"}});
 
 }  // namespace
 }  // namespace grpccommon

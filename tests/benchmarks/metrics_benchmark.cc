@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/metrics/metrics_interceptor.h"
 #include "grpccommon/metrics/metrics_registry.h"
 #include "grpccommon/testing/fake_call.h"
@@ -83,6 +84,14 @@ void ExposeAHundredMethods(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(registry.Expose());
 }
 BENCHMARK(ExposeAHundredMethods)->Unit(benchmark::kMillisecond);
+
+const bool promised =
+    bench::AddPromises({{.what = "a counter's increment",
+                         .benchmark = "CounterIncrement/real_time/threads:1",
+                         .at_most = 60},
+                        {.what = "a histogram's observation",
+                         .benchmark = "HistogramObserve/20/real_time/threads:1",
+                         .at_most = 60}});
 
 }  // namespace
 }  // namespace grpccommon

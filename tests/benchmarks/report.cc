@@ -5,54 +5,15 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <thread>
 
+#include "benchmarks/columns.h"
 #include "grpcpp/grpcpp.h"
 
 namespace grpccommon::bench {
 namespace {
 
 using nlohmann::json;
-
-std::string Number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-std::string Signed(double value, int digits) {
-  return (value < 0 ? "" : "+") + Number(value, digits);
-}
-
-// "12 345 678"
-std::string Grouped(double value) {
-  std::string text = Number(value, 0);
-  for (std::size_t at = text.size(); at > 3;) {
-    at -= 3;
-    text.insert(at, " ");
-  }
-  return text;
-}
-
-// Three digits are all that such a figure has.
-std::string Figure(double value) {
-  const double size = value < 0 ? -value : value;
-  if (size >= 1000) return Grouped(value);
-  return Number(value, size >= 100 ? 0 : size >= 10 ? 1 : 2);
-}
-
-// In columns, not bytes: "µ" and "…" have several.
-std::size_t Width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(),
-                    [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
-}
-
-std::string Padded(const std::string& text, std::size_t width, bool right) {
-  const std::string space(width - std::min(width, Width(text)), ' ');
-  return right ? space + text : text + space;
-}
 
 using Row = std::vector<std::string>;
 
@@ -141,14 +102,9 @@ void Report::Add(const Contest& contest) {
 
 void Report::Judge(const std::string& what, const Summary& measured,
                    const std::string& unit, Bound bound, double limit) {
-  const bool kept = bound == Bound::kAtMost ? measured.median <= limit
-                                            : measured.median >= limit;
-  all_kept_ &= kept;
-  const std::string space = unit.empty() ? "" : " ";
-  out_ << "  " << (kept ? "kept   " : "BROKEN ") << Padded(what, 48, false)
-       << ' ' << Padded(Figure(measured.median) + space + unit, 14, true)
-       << (bound == Bound::kAtMost ? "   at most " : "   at least ")
-       << Figure(limit) << space << unit << '\n';
+  const Verdict verdict = {what, measured.median, unit, bound, limit};
+  all_kept_ &= verdict.kept();
+  out_ << verdict;
   out_.flush();
   verdicts_.push_back(
       {{"what", what},
@@ -156,7 +112,7 @@ void Report::Judge(const std::string& what, const Summary& measured,
        {"unit", unit},
        {"bound", bound == Bound::kAtMost ? "at_most" : "at_least"},
        {"limit", limit},
-       {"kept", kept}});
+       {"kept", verdict.kept()}});
 }
 
 void Report::Note(const std::string& what, double figure,

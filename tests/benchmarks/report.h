@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "benchmarks/contest.h"
+#include "benchmarks/verdict.h"
 #include "nlohmann/json.hpp"
 
 namespace grpccommon::bench {
@@ -21,9 +22,7 @@ class Report {
   /// compared with.
   void Add(const Contest& contest);
 
-  enum class Bound { kAtMost, kAtLeast };
-  /// A promise and what became of it. `what` is a whole sentence without its
-  /// figure: "a call with nothing enabled costs more than a bare one".
+  /// Says what became of a promise.
   void Judge(const std::string& what, const Summary& measured,
              const std::string& unit, Bound bound, double limit);
 

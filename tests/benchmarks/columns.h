@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace grpccommon::bench {
+
+/// With so many digits after the point.
+std::string Number(double value, int digits);
+/// With its sign, also a plus.
+std::string Signed(double value, int digits);
+/// A whole number: "12 345 678".
+std::string Grouped(double value);
+/// With three digits, which are all that such a figure has.
+std::string Figure(double value);
+
+/// Filled up with spaces to `width` columns, not bytes: "µ" and "…" have
+/// several. To the right if `right`.
+std::string Padded(const std::string& text, std::size_t width, bool right);
+/// In columns.
+std::size_t Width(const std::string& text);
+
+}  // namespace grpccommon::bench
