@@ -34,8 +34,8 @@ constexpr std::string_view kUsage =
                      standard output, and the tables go to standard error
   --only NAME,…      run some of: unary, single, open, tokens, refusals,
                      streams, allocations, memory
-  --rounds N         rounds of each contest (15)
-  --round-ms N       how long a contestant's turn is (500)
+  --rounds N         rounds of each contest (75)
+  --round-ms N       how long a contestant's turn is (200)
   --connections N    connections of the client at concurrency 64 (4)
   --soak [CALLS]     instead of all that, watch the memory of the whole chain
                      over so many calls (10000000)
@@ -49,8 +49,8 @@ struct Options {
   std::string folder;
   std::string json;
   std::string only;
-  int rounds = 15;
-  int round_ms = 500;
+  int rounds = 75;
+  int round_ms = 200;
   int connections = 4;
   std::uint64_t soak_calls = 0;
 };

@@ -43,7 +43,7 @@ class Contest {
     std::string title;
     Load load;
     int connections = 4;
-    int rounds = 15;
+    int rounds = 0;
   };
 
   /// Runs it. A call that fails ends the program: its figures would be those of
