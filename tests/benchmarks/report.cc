@@ -45,6 +45,11 @@ std::string WithSpread(const Summary& summary, int digits) {
          " … " + Signed(summary.upper, digits) + ")";
 }
 
+std::string Spread(const Summary& summary) {
+  return "(" + Number(summary.lower, 2) + " … " + Number(summary.upper, 2) +
+         ")";
+}
+
 }  // namespace
 
 void Report::Add(const Contest& contest) {
@@ -64,7 +69,9 @@ void Report::Add(const Contest& contest) {
     rows.push_back({"  " + contestant.name, Grouped(contest.Of(i, rate).median),
                     i == 0 ? "" : Number(contest.Ratio(i, 0, rate).median, 2),
                     Number(contest.Of(i, cpu).median, 2),
-                    i == 0 ? "" : WithSpread(contest.Difference(i, 0, cpu), 2),
+                    // How quiet the machine was, by the first one's own.
+                    i == 0 ? Spread(contest.Of(0, cpu))
+                           : WithSpread(contest.Difference(i, 0, cpu), 2),
                     Grouped(contest.Of(i, &Sample::p50).median),
                     Grouped(contest.Of(i, &Sample::p99).median)});
     json rounds = json::array();
