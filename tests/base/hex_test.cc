@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <string>
 #include <vector>
 
 namespace grpccommon {
@@ -15,10 +16,17 @@ TEST(HexTest, WritesTwoLowerCaseDigitsForEachByte) {
   EXPECT_EQ(ToHex({}), "");
 }
 
-TEST(HexTest, EveryByteReadsBackAsItself) {
+TEST(HexTest, EveryByteReadsBackAsItselfInEveryPlace) {
+  constexpr std::size_t kSize = 31;  // sixteen, eight, four and three at once
   for (int value = 0; value < 256; ++value) {
-    const std::array<std::uint8_t, 1> byte = {static_cast<std::uint8_t>(value)};
-    EXPECT_EQ(std::stoi(ToHex(byte), nullptr, 16), value);
+    for (std::size_t place = 0; place < kSize; ++place) {
+      std::array<std::uint8_t, kSize> bytes{};
+      bytes[place] = static_cast<std::uint8_t>(value);
+      std::string text = ToHex(bytes);
+      EXPECT_EQ(std::stoi(text.substr(2 * place, 2), nullptr, 16), value);
+      text.replace(2 * place, 2, "00");
+      EXPECT_EQ(text, std::string(2 * kSize, '0'));
+    }
   }
 }
 
@@ -35,9 +43,15 @@ TEST(HexTest, EveryNumberOfBytesIsWrittenInOrder) {
 }
 
 TEST(HexTest, WritesNothingBeyondTheDigits) {
-  std::string out = "######";
-  WriteHex(std::vector<std::uint8_t>{0x12, 0xcd}, out.data() + 1);
-  EXPECT_EQ(out, "#12cd#");
+  for (std::size_t size = 0; size <= 40; ++size) {
+    const std::vector<std::uint8_t> bytes(size, 0xcd);
+    std::string expected = "#";
+    for (std::size_t i = 0; i < size; ++i) expected += "cd";
+    expected += '#';
+    std::string out(2 * size + 2, '#');
+    WriteHex(bytes, out.data() + 1);
+    EXPECT_EQ(out, expected);
+  }
 }
 
 }  // namespace

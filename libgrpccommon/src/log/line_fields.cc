@@ -2,6 +2,7 @@
 #include "log/line_fields.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "grpccommon/base/hex.h"
 #include "log/json_text.h"
@@ -74,12 +75,7 @@ void LineFields::AddLongText(std::string_view text) {
                                          bool negative) {
   out_ = Begin(name, kLongestNumber);
   if (negative) *out_++ = '-';
-  std::size_t digits = 1;
-  for (std::uint64_t rest = magnitude; rest >= 10; rest /= 10) ++digits;
-  for (std::size_t at = digits; at-- > 0; magnitude /= 10) {
-    out_[at] = static_cast<char>('0' + magnitude % 10);
-  }
-  out_ += digits;
+  out_ = std::to_chars(out_, out_ + kLongestNumber, magnitude).ptr;
 }
 
 [[gnu::hot]] LineFields& LineFields::Rendered(std::string_view fields) {
