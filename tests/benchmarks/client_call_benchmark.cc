@@ -22,6 +22,7 @@
 
 #include "bench/v1/bench_service.grpc.pb.h"
 #include "benchmarks/bench_server.h"
+#include "benchmarks/columns.h"
 #include "benchmarks/contest.h"
 #include "benchmarks/latency_histogram.h"
 #include "benchmarks/report.h"
@@ -260,14 +261,18 @@ void Measure(const Options& options, const std::string& title, const Run& run,
       figures[turn].per_second.push_back(calls / seconds);
     }
   }
-  out << "\n  " << title << "\n";
+  std::vector<Row> rows = {
+      {title, "calls/s", "CPU µs/call", "(quartiles)", "p99 µs"}};
   for (std::size_t i = 0; i < who.size(); ++i) {
     const Summary cpu = Summarise(figures[i].cpu);
-    out << "    " << who[i].first << ": CPU " << cpu.median << " us ("
-        << cpu.lower << " ... " << cpu.upper << "), p99 "
-        << Summarise(figures[i].p99).median << " us, "
-        << Summarise(figures[i].per_second).median << " calls a second\n";
+    rows.push_back(
+        {"  " + who[i].first, Grouped(Summarise(figures[i].per_second).median),
+         Number(cpu.median, 2),
+         "(" + Number(cpu.lower, 2) + " … " + Number(cpu.upper, 2) + ")",
+         Grouped(Summarise(figures[i].p99).median)});
   }
+  out << '\n';
+  PrintTable(out, rows);
   for (std::size_t i = 1; i < who.size(); ++i) {
     std::vector<double> more;
     std::vector<double> ratio;
@@ -277,11 +282,11 @@ void Measure(const Options& options, const std::string& title, const Run& run,
     }
     if (!judged) {
       report.Note(title + ": " + who[i].first + " costs more than a stub",
-                  Summarise(more).median, "us");
+                  Summarise(more).median, "µs");
       continue;
     }
     report.Judge(title + ": " + who[i].first + " costs more than a stub",
-                 Summarise(more), "us", Bound::kAtMost, 1.5);
+                 Summarise(more), "µs", Bound::kAtMost, 1.5);
     report.Judge(title + ": p99 of " + who[i].first + " over a stub's",
                  Summarise(ratio), "", Bound::kAtMost, 1.1);
   }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <ostream>
 #include <string>
+#include <vector>
 
 namespace grpccommon::bench {
 
@@ -18,7 +20,9 @@ std::string Figure(double value);
 /// Filled up with spaces to `width` columns, not bytes: "µ" and "…" have
 /// several. To the right if `right`.
 std::string Padded(const std::string& text, std::size_t width, bool right);
-/// In columns.
-std::size_t Width(const std::string& text);
+
+using Row = std::vector<std::string>;
+/// Columns as wide as what is in them; all rows have as many as the first.
+void PrintTable(std::ostream& out, const std::vector<Row>& rows);
 
 }  // namespace grpccommon::bench

@@ -15,25 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-using Row = std::vector<std::string>;
-
-void PrintTable(std::ostream& out, const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], Width(row[i]));
-    }
-  }
-  for (const Row& row : rows) {
-    std::string line = " ";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += " " + Padded(row[i], widths[i], i > 0) + " ";
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out << line << '\n';
-  }
-}
-
 json AsJson(const Summary& summary) {
   return {{"median", summary.median},
           {"lower_quartile", summary.lower},
