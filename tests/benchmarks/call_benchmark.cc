@@ -37,6 +37,7 @@ constexpr std::string_view kUsage =
   --rounds N         rounds of each contest (75)
   --round-ms N       how long a contestant's turn is (200)
   --connections N    connections of the client at concurrency 64 (4)
+  --lean-client 1    a client without retries and optional filters
   --soak [CALLS]     instead of all that, watch the memory of the whole chain
                      over so many calls (10000000)
 Exits with 1 if a call ended wrongly, with 2 on a bad option; a broken promise
@@ -52,6 +53,7 @@ struct Options {
   int rounds = 75;
   int round_ms = 200;
   int connections = 4;
+  int lean_client = 0;
   std::uint64_t soak_calls = 0;
 };
 
@@ -76,6 +78,10 @@ std::optional<Options> Parse(int argc, char** argv) {
        [&](const char* v) {
          options.connections = test::ParseNumber(v).value_or(0);
        }},
+      {"--lean-client",
+       [&](const char* v) {
+         options.lean_client = test::ParseNumber(v).value_or(-1);
+       }},
       {"--soak",
        [&](const char* v) {
          options.soak_calls = std::strtoull(v, nullptr, 10);
@@ -99,7 +105,8 @@ std::optional<Options> Parse(int argc, char** argv) {
       return std::nullopt;
     }
   }
-  if (options.rounds < 1 || options.round_ms < 1 || options.connections < 1) {
+  if (options.rounds < 1 || options.round_ms < 1 || options.connections < 1 ||
+      options.lean_client < 0 || options.lean_client > 1) {
     return std::nullopt;
   }
   return options;
@@ -220,6 +227,7 @@ class Benchmark {
     Contest contest({.title = title,
                      .load = load,
                      .connections = connections,
+                     .lean_client = options_.lean_client == 1,
                      .rounds = options_.rounds},
                     std::move(contestants));
     report_.Add(contest);

@@ -59,7 +59,8 @@ Contest::Contest(Options options, std::vector<Contestant> contestants)
   std::vector<std::unique_ptr<LoadClient>> clients;
   for (const Contestant& contestant : contestants_) {
     clients.push_back(std::make_unique<LoadClient>(
-        LoadTarget{contestant.server->address(), contestant.authorization},
+        LoadTarget{contestant.server->address(), contestant.authorization,
+                   options_.lean_client},
         options_.connections));
   }
   // Round -1 warms up: connections, caches, allocators.

@@ -43,6 +43,7 @@ class Contest {
     std::string title;
     Load load;
     int connections = 4;
+    bool lean_client = false;
     int rounds = 0;
   };
 

@@ -262,10 +262,10 @@ LoadClient::LoadClient(const LoadTarget& target, int connections)
     grpc::ChannelArguments arguments;
     // Else channels with equal arguments share one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // What the client spends on itself is missing to the servers, whose cores
-    // it shares.
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    arguments.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
+    if (target.lean) {
+      arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+      arguments.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
+    }
     stubs_.push_back(BenchService::NewStub(grpc::CreateCustomChannel(
         target.address, grpc::InsecureChannelCredentials(), arguments)));
   }
