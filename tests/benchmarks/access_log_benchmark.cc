@@ -74,7 +74,7 @@ void BM_CallThatIsSampledOut(benchmark::State& state) {
 }
 BENCHMARK(BM_CallThatIsSampledOut);
 
-const bool promised = bench::AddPromises(
+const bool kPromised = bench::AddPromises(
     {{.what = "an access line", .benchmark = "BM_AccessLine", .at_most = 700}});
 
 }  // namespace

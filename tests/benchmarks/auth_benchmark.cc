@@ -266,7 +266,7 @@ void BM_AuthorizeRefused(benchmark::State& state) {
 }
 BENCHMARK(BM_AuthorizeRefused);
 
-const bool promised = [] {
+const bool kPromised = [] {
   std::vector<bench::Promise> promises;
   for (int i = 0; i <= static_cast<int>(JwtAlgorithm::kEdDsa); ++i) {
     const std::string name(JwtAlgorithmName(static_cast<JwtAlgorithm>(i)));

@@ -129,7 +129,7 @@ void BulkheadWait(benchmark::State& state) {
 }
 BENCHMARK(BulkheadWait);
 
-const bool promised = bench::AddPromises(
+const bool kPromised = bench::AddPromises(
     {{.what = "a call through a window of time",
       .benchmark = "TimeWindowAttempt/failing_permille:0/real_time/threads:1",
       .at_most = 50},

@@ -265,7 +265,7 @@ void ValidateRefuse(benchmark::State& state) {
 }
 BENCHMARK(ValidateRefuse);
 
-const bool promised = bench::AddPromises(
+const bool kPromised = bench::AddPromises(
     {{.what = "an admission by GCRA",
       .benchmark = "GcraTryTake/real_time/threads:1",
       .at_most = 60},

@@ -85,7 +85,7 @@ void ExposeAHundredMethods(benchmark::State& state) {
 }
 BENCHMARK(ExposeAHundredMethods)->Unit(benchmark::kMillisecond);
 
-const bool promised =
+const bool kPromised =
     bench::AddPromises({{.what = "a counter's increment",
                          .benchmark = "CounterIncrement/real_time/threads:1",
                          .at_most = 60},
