@@ -44,9 +44,7 @@ class Benchmark {
     log_->OnFinish(*call_, status);  // the thread's buffer is made
     const std::uint64_t before = thread_allocations;
     for (auto _ : state) log_->OnFinish(*call_, status);
-    state.counters["allocations"] =
-        benchmark::Counter(static_cast<double>(thread_allocations - before),
-                           benchmark::Counter::kAvgIterations);
+    bench::ReportAllocations(state, thread_allocations - before);
   }
 
  private:

@@ -5,7 +5,6 @@
 #include <openssl/hmac.h>
 #include <openssl/rsa.h>
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -17,6 +16,7 @@
 #include "auth/openssl.h"
 #include "benchmarks/count_allocations.h"
 #include "benchmarks/micro_benchmark.h"
+#include "benchmarks/summary.h"
 #include "grpccommon/auth/authenticator.h"
 #include "grpccommon/auth/authorize_interceptor.h"
 #include "grpccommon/auth/jwt.h"
@@ -57,12 +57,6 @@ std::string Token(JwtAlgorithm algorithm) {
 JwtAuthenticatorOptions Options() {
   return {
       .verifier = {.issuer = "https://issuer.example", .audiences = {"shop"}}};
-}
-
-void CountAllocations(benchmark::State& state, std::uint64_t before) {
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
 }
 
 JwtAlgorithm AlgorithmOf(benchmark::State& state) {
@@ -161,11 +155,8 @@ void BM_Miss(benchmark::State& state) {
     more.push_back(static_cast<double>(difference.count()));
   }
   if (!good) state.SkipWithError("not verified");
-  const auto half = more.begin() + static_cast<std::ptrdiff_t>(more.size() / 2);
-  std::nth_element(more.begin(), half, more.end());
-  state.counters["over_openssl_ns"] = *half;
-  state.counters["allocations"] = benchmark::Counter(
-      static_cast<double>(allocations), benchmark::Counter::kAvgIterations);
+  state.counters["over_openssl_ns"] = bench::Summarise(std::move(more)).median;
+  bench::ReportAllocations(state, allocations);
 }
 BENCHMARK(BM_Miss)->DenseRange(0, 4);
 
@@ -191,7 +182,7 @@ void BM_Hit(benchmark::State& state) {
     if (!principal.ok()) state.SkipWithError("not verified");
     benchmark::DoNotOptimize(principal);
   }
-  CountAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
   if (state.thread_index() == 0) delete jwt;
 }
 BENCHMARK(BM_Hit)->Arg(0)->Arg(1)->Arg(3)->Arg(4);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/balance/balancer.h"
 #include "grpccommon/balance/outlier_detector.h"
 #include "grpccommon/balance/subset.h"
@@ -54,12 +55,6 @@ void Label(benchmark::State& state) {
                  (state.range(2) != 0 ? ", zones" : ""));
 }
 
-void ReportAllocations(benchmark::State& state, std::uint64_t before) {
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
-}
-
 // One balancer for the threads of a run.
 std::unique_ptr<Balancer> shared_balancer;
 
@@ -81,7 +76,7 @@ void Pick(benchmark::State& state) {
         {.hash_key = {reinterpret_cast<const char*>(&key), sizeof(key)},
          .now = now}));
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
   Label(state);
 }
 BENCHMARK(Pick)
@@ -103,7 +98,7 @@ void PickAndCount(benchmark::State& state) {
     const Clock::TimePoint end = SteadyClock().Now();
     endpoint->OnEnd(Outcome::kSuccess, end - start, end);
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
   Label(state);
 }
 BENCHMARK(PickAndCount)

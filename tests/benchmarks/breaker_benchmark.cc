@@ -30,9 +30,7 @@ void Attempts(benchmark::State& state, CircuitBreaker& breaker,
     const bool fails = ++attempt * failing % 1000 < failing;
     permit.Record(fails ? Outcome::kFailure : Outcome::kSuccess, 1ms);
   }
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 
 void ClockNow(benchmark::State& state) {

@@ -265,11 +265,10 @@ void Measure(const Options& options, const std::string& title, const Run& run,
       {title, "calls/s", "CPU µs/call", "(quartiles)", "p99 µs"}};
   for (std::size_t i = 0; i < who.size(); ++i) {
     const Summary cpu = Summarise(figures[i].cpu);
-    rows.push_back(
-        {"  " + who[i].first, Grouped(Summarise(figures[i].per_second).median),
-         Number(cpu.median, 2),
-         "(" + Number(cpu.lower, 2) + " … " + Number(cpu.upper, 2) + ")",
-         Grouped(Summarise(figures[i].p99).median)});
+    rows.push_back({"  " + who[i].first,
+                    Grouped(Summarise(figures[i].per_second).median),
+                    Number(cpu.median, 2), Spread(cpu),
+                    Grouped(Summarise(figures[i].p99).median)});
   }
   out << '\n';
   PrintTable(out, rows);

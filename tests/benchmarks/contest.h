@@ -7,6 +7,7 @@
 
 #include "benchmarks/load_client.h"
 #include "benchmarks/server_process.h"
+#include "benchmarks/summary.h"
 
 namespace grpccommon::bench {
 
@@ -26,14 +27,6 @@ struct Sample {
   double p50 = 0;
   double p99 = 0;
 };
-
-/// Median and quartiles over the rounds.
-struct Summary {
-  double median = 0;
-  double lower = 0;
-  double upper = 0;
-};
-Summary Summarise(std::vector<double> values);
 
 /// Rounds in which the contestants take turns, so that whatever else the
 /// machine does meets all of them; each round begins with another one.

@@ -49,12 +49,6 @@ std::string_view Bytes(const std::uint64_t& key) {
   return {reinterpret_cast<const char*>(&key), sizeof(key)};
 }
 
-void ReportAllocations(benchmark::State& state, std::uint64_t before) {
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
-}
-
 void GcraTryTake(benchmark::State& state) {
   static auto* const gcra = new Gcra(Generous(), kRacingClock);
   for (auto _ : state) benchmark::DoNotOptimize(gcra->TryTake());
@@ -136,7 +130,7 @@ void RateLimitCall(benchmark::State& state) {
   (void)call->peer();
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) benchmark::DoNotOptimize(interceptor->OnStart(*call));
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(RateLimitCall)->ArgName("principal")->Arg(0)->Arg(1);
 
@@ -179,7 +173,7 @@ void ConcurrencyCall(benchmark::State& state) {
     benchmark::DoNotOptimize(interceptor->OnStart(*call));
     interceptor->OnFinish(*call, status);
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(ConcurrencyCall);
 
@@ -193,7 +187,7 @@ void DeadlineCall(benchmark::State& state) {
     benchmark::DoNotOptimize(interceptor->OnStart(*call));
     interceptor->OnFinish(*call, status);
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(DeadlineCall);
 
@@ -205,7 +199,7 @@ void Validate(benchmark::State& state, const Message& message) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(validator->Validate(message));
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 
 // One short string with a length, seven unset fields with rules.

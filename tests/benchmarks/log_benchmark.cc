@@ -6,6 +6,7 @@
 #include <string>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/log/logger.h"
 
 namespace grpccommon {
@@ -21,9 +22,7 @@ void BM_ShortLine(benchmark::State& state) {
   const Logger logger(DevNull(), "benchmark");
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) logger.Info("started", {{"port", 50051}});
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(BM_ShortLine);
 BENCHMARK(BM_ShortLine)->Threads(2);

@@ -4,14 +4,10 @@
 // shows the medians and what became of the promises.
 #include "benchmarks/micro_benchmark.h"
 
-#include <benchmark/benchmark.h>
-
-#include <cstdint>
 #include <iostream>
 #include <iterator>
 #include <map>
 #include <optional>
-#include <string_view>
 #include <utility>
 
 #include "benchmarks/verdict.h"
@@ -122,6 +118,11 @@ int Main(int argc, char** argv) {
 bool AddPromises(std::vector<Promise> promises) {
   std::move(promises.begin(), promises.end(), std::back_inserter(Promises()));
   return true;
+}
+
+void ReportAllocations(benchmark::State& state, std::uint64_t allocations) {
+  state.counters["allocations"] = benchmark::Counter(
+      static_cast<double>(allocations), benchmark::Counter::kAvgIterations);
 }
 
 }  // namespace grpccommon::bench

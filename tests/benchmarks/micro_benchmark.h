@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,5 +25,8 @@ struct Promise {
 /// Judged after all benchmarks have run, those that a filter left out apart.
 /// Returns true, to be called at namespace scope.
 bool AddPromises(std::vector<Promise> promises);
+
+/// The counter `allocations`: how many of them an iteration made.
+void ReportAllocations(benchmark::State& state, std::uint64_t allocations);
 
 }  // namespace grpccommon::bench

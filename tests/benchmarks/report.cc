@@ -3,7 +3,6 @@
 
 #include <sys/utsname.h>
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -24,11 +23,6 @@ json AsJson(const Summary& summary) {
 std::string WithSpread(const Summary& summary, int digits) {
   return Signed(summary.median, digits) + " (" + Signed(summary.lower, digits) +
          " … " + Signed(summary.upper, digits) + ")";
-}
-
-std::string Spread(const Summary& summary) {
-  return "(" + Number(summary.lower, 2) + " … " + Number(summary.upper, 2) +
-         ")";
 }
 
 }  // namespace

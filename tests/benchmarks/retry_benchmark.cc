@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/base/clock.h"
 #include "grpccommon/base/random.h"
 #include "grpccommon/retry/attempt_plan.h"
@@ -33,12 +34,6 @@ class Ticks {
  private:
   Clock::TimePoint now_ = SteadyClock().Now();
 };
-
-void ReportAllocations(benchmark::State& state, std::uint64_t before) {
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
-}
 
 void BudgetCall(benchmark::State& state) {
   static auto* const budget = RetryBudget::Create()->release();
@@ -115,7 +110,7 @@ void PlanWithoutFailure(benchmark::State& state) {
     benchmark::DoNotOptimize(plan.Start(now));
     benchmark::DoNotOptimize(plan.OnAttemptEnd({}, now));
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(PlanWithoutFailure)->ThreadRange(1, 2)->UseRealTime();
 
@@ -138,7 +133,7 @@ void PlanOfHedgingWithoutFailure(benchmark::State& state) {
     benchmark::DoNotOptimize(plan.Start(now));
     benchmark::DoNotOptimize(plan.OnAttemptEnd({}, now + 1ms));
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(PlanOfHedgingWithoutFailure)->ThreadRange(1, 2)->UseRealTime();
 
@@ -157,7 +152,7 @@ void PlanWithTwoRetries(benchmark::State& state) {
     }
     benchmark::DoNotOptimize(plan.stop_reason());
   }
-  ReportAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(PlanWithTwoRetries)->ThreadRange(1, 2)->UseRealTime();
 

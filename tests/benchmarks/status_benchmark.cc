@@ -6,17 +6,12 @@
 #include <cstdint>
 
 #include "benchmarks/count_allocations.h"
+#include "benchmarks/micro_benchmark.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 
 namespace grpccommon {
 namespace {
-
-void CountAllocations(benchmark::State& state, std::uint64_t before) {
-  state.counters["allocations"] =
-      benchmark::Counter(static_cast<double>(thread_allocations - before),
-                         benchmark::Counter::kAvgIterations);
-}
 
 absl::Status Refusal() {
   return Exhausted("RATE_LIMITED", "user-4711", "more than 10 calls a second",
@@ -26,7 +21,7 @@ absl::Status Refusal() {
 void BM_MakeExhausted(benchmark::State& state) {
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) benchmark::DoNotOptimize(Refusal());
-  CountAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(BM_MakeExhausted);
 
@@ -35,7 +30,7 @@ void BM_MakePermissionDenied(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(PermissionDenied("ROLE_MISSING", "needs admin"));
   }
-  CountAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(BM_MakePermissionDenied);
 
@@ -43,7 +38,7 @@ void BM_ExhaustedToGrpc(benchmark::State& state) {
   const absl::Status status = Refusal();
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) benchmark::DoNotOptimize(ToGrpcStatus(status));
-  CountAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(BM_ExhaustedToGrpc);
 
@@ -57,7 +52,7 @@ void BM_ExhaustedFromGrpc(benchmark::State& state) {
   const grpc::Status status = ToGrpcStatus(Refusal());
   const std::uint64_t before = thread_allocations;
   for (auto _ : state) benchmark::DoNotOptimize(FromGrpcStatus(status));
-  CountAllocations(state, before);
+  bench::ReportAllocations(state, thread_allocations - before);
 }
 BENCHMARK(BM_ExhaustedFromGrpc);
 
