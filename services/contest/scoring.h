@@ -36,6 +36,7 @@ struct Cell {
     WallTime at;
     std::int64_t number = 0;
 
+    // clang-tidy 14 sees a 0 here.  NOLINTNEXTLINE(modernize-use-nullptr)
     friend auto operator<=>(const Solution&, const Solution&) = default;
   };
   std::optional<Solution> solved;

@@ -25,8 +25,27 @@ using grpccommon::DependencyChecks;
 using grpccommon::ExitWith;
 using grpccommon::Logger;
 using grpccommon::ToAbsl;
+using platform::execution::ExecutionMetrics;
+using platform::execution::Executions;
+using platform::execution::ExecutionService;
+using platform::execution::ExecutionsOptions;
+using platform::execution::Language;
+using platform::execution::Languages;
+using platform::execution::ProblemClient;
+using platform::execution::ProblemTests;
+using platform::execution::ProblemTestsOptions;
+using platform::execution::ProgramCache;
+using platform::execution::ProgramCacheOptions;
+using platform::execution::RunQueue;
+using platform::execution::RunQueueOptions;
+using platform::execution::Sandbox;
+using platform::execution::SandboxOptions;
+using platform::execution::SandboxOutcome;
+using platform::execution::SandboxOutcomeName;
+using platform::execution::SandboxProtection;
+using platform::execution::SandboxResult;
 using platform::problem::v1::ProblemService;
-using namespace platform::execution;
+namespace v1 = platform::execution::v1;
 using namespace std::chrono_literals;
 
 namespace {

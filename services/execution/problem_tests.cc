@@ -94,6 +94,7 @@ void ProblemTests::Get(const std::string& id, std::int64_t min_version,
   }
   if (suite != nullptr) {
     metrics_.tests.hit->Increment();
+    // Moved only without a suite.  NOLINTNEXTLINE(bugprone-use-after-move)
     done(std::move(suite));
   } else {
     metrics_.tests.miss->Increment();

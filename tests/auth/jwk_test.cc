@@ -86,7 +86,7 @@ TEST_P(RfcExampleTest, FailsWithAnyBitOfTheSignatureFlipped) {
   const Split token(GetParam().token);
   for (std::size_t byte = 0; byte < token.signature.size(); ++byte) {
     std::string signature = token.signature;
-    signature[byte] ^= static_cast<char>(1 << (byte % 8));
+    signature[byte] = static_cast<char>(signature[byte] ^ (1 << (byte % 8)));
     EXPECT_FALSE(key.Verify(GetParam().algorithm, token.message, signature));
   }
   EXPECT_FALSE(

@@ -109,7 +109,8 @@ TEST_F(TokenCacheTest, ReplacesAnEntry) {
 }
 
 TEST_F(TokenCacheTest, DropsTheLeastRecentlyUsedBeyondItsEntries) {
-  cache_ = *TokenCache::Create({.max_entries = 16 * 3});  // 3 for each shard
+  cache_ = *TokenCache::Create(
+      {.max_entries = std::size_t{16} * 3});  // 3 for each shard
   for (int i = 0; i < 3; ++i) cache_->Insert(Token(i), 0, Verified("a"));
   EXPECT_NE(Find(Token(0)), nullptr);  // now the most recently used
   cache_->Insert(Token(3), 0, Verified("a"));
@@ -136,8 +137,8 @@ TEST_F(TokenCacheTest, StaysWithinItsBytes) {
 TEST_F(TokenCacheTest, CountsWhatPrincipalsHold) {
   VerifiedToken large = Verified("a");
   Principal principal{.subject = "a"};
-  principal.roles.push_back(std::string(500, 'r'));
-  principal.scopes.push_back(std::string(500, 's'));
+  principal.roles.emplace_back(500, 'r');
+  principal.scopes.emplace_back(500, 's');
   principal.attributes["name"] = std::string(500, 'v');
   large.principal = std::make_shared<const Principal>(principal);
   cache_->Insert("token", 0, large);

@@ -10,7 +10,7 @@ namespace {
 
 std::string Decoded(std::string peer) {
   DecodePeer(peer.data());
-  return peer.c_str();
+  return peer.substr(0, peer.find('\0'));
 }
 
 TEST(DecodePeerTest, UndoesTheEncodingOfBracketsAndZones) {

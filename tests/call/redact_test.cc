@@ -130,7 +130,7 @@ TEST(RedactTest, OfAnAnyOfUnknownOrBrokenContentOnlyTheSizeRemains) {
 
 TEST(RedactTest, UnknownFieldsAreLeftOut) {
   Account account;
-  account.GetReflection()->MutableUnknownFields(&account)->AddLengthDelimited(
+  Account::GetReflection()->MutableUnknownFields(&account)->AddLengthDelimited(
       4711, kSecret);
   EXPECT_EQ(Rendered(account), "{}");
 }

@@ -41,7 +41,7 @@ class ConcurrencyInterceptorTest : public ::testing::Test {
   absl::Status Start(const Method& method) {
     auto call = std::make_unique<FakeCall>(
         testing::FakeCallOptions{.method = method, .clock = &clock_});
-    const absl::Status status = call->Sent(interceptor_->OnStart(**call));
+    absl::Status status = call->Sent(interceptor_->OnStart(**call));
     if (!status.ok()) call->SetRefusedBy(interceptor_.get());
     calls_.push_back(std::move(call));
     return status;

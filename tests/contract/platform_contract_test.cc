@@ -114,7 +114,7 @@ class PlatformContractTest : public ::testing::TestWithParam<PlatformService> {
     const std::shared_ptr<grpc::Service> stand_in = GetParam().add(*server);
     server->Use(admitted);
     EXPECT_EQ(server->Start(), absl::OkStatus());
-    const auto results = CheckContract(
+    auto results = CheckContract(
         grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
                             grpc::InsecureChannelCredentials()),
         cases,

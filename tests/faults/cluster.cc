@@ -86,7 +86,7 @@ int InstanceProcess::port() const {
   return ParseNumber(address_.substr(address_.rfind(':') + 1)).value();
 }
 
-void InstanceProcess::Signal(int signal) { kill(pid_, signal); }
+void InstanceProcess::Signal(int signal) const { kill(pid_, signal); }
 
 int InstanceProcess::Wait() {
   int status = 0;

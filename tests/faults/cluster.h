@@ -35,7 +35,7 @@ class InstanceProcess {
 
   const std::string& address() const { return address_; }
   int port() const;
-  void Signal(int signal);
+  void Signal(int signal) const;
   /// Waits for its end and returns its exit code; -1 if a signal ended it.
   int Wait();
 

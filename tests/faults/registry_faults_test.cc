@@ -364,16 +364,16 @@ TEST(RegistryReturnTest, WatchersComeBackSpreadOverTime) {
         << service.arrivals().size() - before << " are back";
     std::this_thread::sleep_for(5ms);
   }
-  constexpr auto kWindow = 100ms;
+  constexpr auto kSlice = 100ms;
   std::vector<SteadyTime> arrivals = service.arrivals();
   arrivals.erase(arrivals.begin(),
                  arrivals.begin() + static_cast<std::ptrdiff_t>(before));
   std::sort(arrivals.begin(), arrivals.end());
   std::vector<double> windows(
-      static_cast<std::size_t>((arrivals.back() - back) / kWindow) + 1);
+      static_cast<std::size_t>((arrivals.back() - back) / kSlice) + 1);
   for (const SteadyTime at : arrivals) {
     ++windows[static_cast<std::size_t>(
-        std::max(at - back, SteadyTime::duration::zero()) / kWindow)];
+        std::max(at - back, SteadyTime::duration::zero()) / kSlice)];
   }
   TimeSeries series("registry_returns", {"watches"});
   for (std::size_t i = 0; i < windows.size(); ++i) {

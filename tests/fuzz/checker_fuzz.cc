@@ -6,10 +6,10 @@
 #include "fuzz/fuzz.h"
 #include "services/execution/checker.h"
 
+namespace platform::execution {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   using grpccommon::fuzz::Require;
-  using namespace platform::execution;
   std::string_view input = grpccommon::fuzz::AsText(data, size);
   const std::string_view output = grpccommon::fuzz::TakeUntil('\0', input);
   const std::string_view expected = input;
@@ -40,3 +40,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
           Matches({.kind = CheckerKind::kNumbers}, output, expected));
   return 0;
 }
+
+}  // namespace platform::execution

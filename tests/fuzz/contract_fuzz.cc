@@ -14,6 +14,7 @@
 #include "grpccommon/v1/options.pb.h"
 #include "grpcpp/support/validate_service_config.h"
 
+namespace grpccommon {
 namespace {
 
 using google::protobuf::DescriptorPool;
@@ -38,7 +39,6 @@ bool Within(nanoseconds least, nanoseconds value) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
-  using namespace grpccommon;
   std::string_view input = fuzz::AsText(data, size);
 
   google::protobuf::FileDescriptorProto file;
@@ -101,3 +101,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   }
   return 0;
 }
+
+}  // namespace grpccommon

@@ -12,9 +12,8 @@
 #include "grpccommon/base/base64.h"
 #include "grpccommon/status/details.h"
 
+namespace grpccommon {
 namespace {
-
-using namespace grpccommon;
 
 const Clock::WallTime kNow{std::chrono::seconds(1767225600)};
 
@@ -70,3 +69,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   }
   return 0;
 }
+
+}  // namespace grpccommon

@@ -11,9 +11,9 @@
 #include "grpccommon/base/utf8.h"
 #include "grpccommon/base/uuid.h"
 
+namespace grpccommon {
 namespace {
 
-using namespace grpccommon;
 using fuzz::Require;
 
 void Utf8(std::string_view text) {
@@ -73,3 +73,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   Require(!IsUuid(text) || text.size() == kUuidLength);
   return 0;
 }
+
+}  // namespace grpccommon

@@ -17,6 +17,7 @@ namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
@@ -438,9 +439,7 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"GET  /hello HTTP/1.1\r\nhost: t\r\n\r\n", 400},
         Attack{"GET /hello\r\n\r\n", 400},
         Attack{"GET /hel\x01lo HTTP/1.1\r\nhost: t\r\n\r\n", 400},
-        Attack{std::string("GET /hello HTTP/1.1\r\nhost: t\r\na: b\0c\r\n\r\n",
-                           41),
-               400},
+        Attack{"GET /hello HTTP/1.1\r\nhost: t\r\na: b\0c\r\n\r\n"s, 400},
         Attack{"GET /hello HTTP/1.1\r\nhost: t\r\na b: c\r\n\r\n", 400},
         Attack{"GET /hello HTTP/1.1\r\nhost: t\r\n: c\r\n\r\n", 400},
         Attack{"GET /hello HTTP/2.0\r\nhost: t\r\n\r\n", 505},

@@ -168,8 +168,7 @@ class ChainTest : public ::testing::Test {
     context.AddMetadata("x-request-id", "the-request");
     if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
     Response response;
-    const grpc::Status status =
-        (stub_.get()->*method)(&context, request, &response);
+    grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     trailers_.clear();
     for (const auto& [key, value] : context.GetServerTrailingMetadata()) {
       trailers_.emplace(std::string(key.data(), key.size()),

@@ -24,7 +24,7 @@ std::string Refusal(const Arguments& arguments) {
   const absl::StatusOr<Options> options = ParseArguments(arguments);
   EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument)
       << ::testing::PrintToString(arguments);
-  const std::string message(options.status().message());
+  std::string message(options.status().message());
   for (const char c : message) EXPECT_GE(static_cast<unsigned char>(c), ' ');
   return message;
 }

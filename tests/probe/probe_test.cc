@@ -92,7 +92,7 @@ class Process {
            Fill(out_, end_.out)) {
     }
     const std::size_t end = end_.out.find('\n', read_);
-    const std::string line = end_.out.substr(read_, end - read_);
+    std::string line = end_.out.substr(read_, end - read_);
     read_ = end == std::string::npos ? end_.out.size() : end + 1;
     return line;
   }

@@ -121,7 +121,7 @@ TEST_F(BroadcasterTest, AllWatchersSeeOneOrderOfManyPublishers) {
   constexpr int kEach = 2000;
   std::vector<Watcher> watchers;
   for (int i = 0; i < 3; ++i) {
-    watchers.push_back(Watch(nullptr, {.max_queued = 4 * kEach}));
+    watchers.push_back(Watch(nullptr, {.max_queued = std::size_t{4} * kEach}));
   }
   std::vector<std::thread> publishers;
   for (int t = 0; t < 4; ++t) {

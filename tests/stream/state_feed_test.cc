@@ -209,7 +209,7 @@ TEST_F(StateFeedTest, EveryWatcherEndsUpWithTheLastVersionOfManyPublishers) {
   for (const Watcher& watcher : watchers) {
     Item item;
     std::int64_t has = Feed::kNothing;
-    while (has < 4 * kEach && watcher.reader->Read(&item)) {
+    while (has < std::int64_t{4} * kEach && watcher.reader->Read(&item)) {
       EXPECT_EQ(item.key(), std::to_string(has));
       has = item.number();
     }

@@ -86,7 +86,7 @@ TEST_F(WriterTest, SendsWhatTheHandlerWroteBeforeItReturned) {
 TEST_F(WriterTest, SendsEachThreadsMessagesInTheirOrder) {
   constexpr int kThreads = 4;
   constexpr int kEach = 5000;
-  const auto reader = Open({.max_queued = kThreads * kEach});
+  const auto reader = Open({.max_queued = std::size_t{kThreads} * kEach});
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([this, t] {

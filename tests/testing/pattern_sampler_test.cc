@@ -57,7 +57,7 @@ TEST(PatternSamplerTest, GrowsWithTheExtraAsFarAsThePatternAllows) {
 TEST(PatternSamplerTest, VariantsDiffer) {
   const PatternSampler sampler = *PatternSampler::Create("[a-z]{2}|[0-9]");
   std::set<std::string> texts;
-  for (std::size_t variant = 0; variant < 52 * 26; ++variant) {
+  for (std::size_t variant = 0; variant < std::size_t{52} * 26; ++variant) {
     texts.insert(sampler.Sample(variant, 0));
   }
   EXPECT_EQ(texts.size(), 26u * 26 + 10);

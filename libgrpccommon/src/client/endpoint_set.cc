@@ -195,7 +195,6 @@ void EndpointSet::WaitAsync(Clock::TimePoint deadline,
   const Clock::Duration wait =
       std::min(options_.max_wait, deadline - context_.clock.Now());
   absl::Status status;
-  std::uint64_t id = 0;
   {
     const MutexLock lock(mutex_);
     if (shut_down_) {
@@ -212,14 +211,15 @@ void EndpointSet::WaitAsync(Clock::TimePoint deadline,
                                       service_, "'"),
                          std::chrono::seconds(1));
     } else {
-      id = ++last_waiter_;
+      const std::uint64_t id = ++last_waiter_;
       Waiter& waiter = waiters_[id];
       waiter.done = std::move(done);
       waiter.timer =
           context_.scheduler.RunAfter(wait, [this, id] { OnWaitOver(id); });
+      return;
     }
   }
-  if (id == 0) done(std::move(status));
+  done(std::move(status));
 }
 
 void EndpointSet::OnWaitOver(std::uint64_t id) {

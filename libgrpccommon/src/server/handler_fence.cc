@@ -38,9 +38,11 @@ struct Expose {
 };
 
 // That the layout does not depend on the types, as far as a compiler can tell.
+// clang-tidy takes the two for one.  NOLINTBEGIN(misc-redundant-expression)
 template <typename One, typename Other>
-constexpr bool SameLayout = sizeof(One) == sizeof(Other) &&
-                            alignof(One) == alignof(Other);
+constexpr bool kSameLayout = sizeof(One) == sizeof(Other) &&
+                             alignof(One) == alignof(Other);
+// NOLINTEND(misc-redundant-expression)
 
 struct SyncUnary {
   static constexpr std::string_view kTemplate = "RpcMethodHandler";
@@ -53,8 +55,8 @@ struct SyncUnary {
 };
 template struct Expose<SyncUnary, &SyncUnary::Handler::func_>;
 static_assert(
-    SameLayout<SyncUnary::Handler, grpc::internal::RpcMethodHandler<
-                                       grpc::Service, Message, Message>>);
+    kSameLayout<SyncUnary::Handler, grpc::internal::RpcMethodHandler<
+                                        grpc::Service, Message, Message>>);
 
 struct SyncClientStream {
   static constexpr std::string_view kTemplate = "ClientStreamingHandler";
@@ -68,9 +70,9 @@ struct SyncClientStream {
   friend Member MemberOf(SyncClientStream);
 };
 template struct Expose<SyncClientStream, &SyncClientStream::Handler::func_>;
-static_assert(SameLayout<SyncClientStream::Handler,
-                         grpc::internal::ClientStreamingHandler<
-                             grpc::Service, Message, Message>>);
+static_assert(kSameLayout<SyncClientStream::Handler,
+                          grpc::internal::ClientStreamingHandler<
+                              grpc::Service, Message, Message>>);
 
 struct SyncServerStream {
   static constexpr std::string_view kTemplate = "ServerStreamingHandler";
@@ -84,9 +86,9 @@ struct SyncServerStream {
   friend Member MemberOf(SyncServerStream);
 };
 template struct Expose<SyncServerStream, &SyncServerStream::Handler::func_>;
-static_assert(SameLayout<SyncServerStream::Handler,
-                         grpc::internal::ServerStreamingHandler<
-                             grpc::Service, Message, Message>>);
+static_assert(kSameLayout<SyncServerStream::Handler,
+                          grpc::internal::ServerStreamingHandler<
+                              grpc::Service, Message, Message>>);
 
 struct SyncBidi {
   static constexpr std::string_view kTemplate = "BidiStreamingHandler";
@@ -99,8 +101,8 @@ struct SyncBidi {
 };
 template struct Expose<SyncBidi, &SyncBidi::Handler::func_>;
 static_assert(
-    SameLayout<SyncBidi::Handler, grpc::internal::BidiStreamingHandler<
-                                      grpc::Service, Message, Message>>);
+    kSameLayout<SyncBidi::Handler, grpc::internal::BidiStreamingHandler<
+                                       grpc::Service, Message, Message>>);
 
 struct CallbackUnary {
   static constexpr std::string_view kTemplate = "CallbackUnaryHandler";
@@ -112,8 +114,8 @@ struct CallbackUnary {
 };
 template struct Expose<CallbackUnary, &CallbackUnary::Handler::get_reactor_>;
 static_assert(
-    SameLayout<CallbackUnary::Handler,
-               grpc::internal::CallbackUnaryHandler<Message, Message>>);
+    kSameLayout<CallbackUnary::Handler,
+                grpc::internal::CallbackUnaryHandler<Message, Message>>);
 
 struct CallbackClientStream {
   static constexpr std::string_view kTemplate =
@@ -128,7 +130,7 @@ struct CallbackClientStream {
 template struct Expose<CallbackClientStream,
                        &CallbackClientStream::Handler::get_reactor_>;
 static_assert(
-    SameLayout<
+    kSameLayout<
         CallbackClientStream::Handler,
         grpc::internal::CallbackClientStreamingHandler<Message, Message>>);
 
@@ -145,7 +147,7 @@ struct CallbackServerStream {
 template struct Expose<CallbackServerStream,
                        &CallbackServerStream::Handler::get_reactor_>;
 static_assert(
-    SameLayout<
+    kSameLayout<
         CallbackServerStream::Handler,
         grpc::internal::CallbackServerStreamingHandler<Message, Message>>);
 
@@ -160,8 +162,8 @@ struct CallbackBidi {
 };
 template struct Expose<CallbackBidi, &CallbackBidi::Handler::get_reactor_>;
 static_assert(
-    SameLayout<CallbackBidi::Handler,
-               grpc::internal::CallbackBidiHandler<Message, Message>>);
+    kSameLayout<CallbackBidi::Handler,
+                grpc::internal::CallbackBidiHandler<Message, Message>>);
 
 void NoteException(const grpc::ServerContextBase& context,
                    std::string_view text) {

@@ -142,8 +142,8 @@ TEST_P(StoreQueueTest, RunsEachAloneWhenTheTransactionFails) {
                                  },
                              .done =
                                  [this](const absl::Status& committed) {
-                                   done_.push_back(committed.ok() ? "? OK"
-                                                                  : "? failed");
+                                   done_.emplace_back(
+                                       committed.ok() ? "? OK" : "? failed");
                                  }})
                     .ok());
     ASSERT_TRUE(queue->Write(AddJob("c")).ok());

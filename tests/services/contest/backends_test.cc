@@ -63,7 +63,7 @@ class BackendsTest : public ::testing::Test {
     problem.mutable_languages()->Add(languages.begin(), languages.end());
     environment_.backends.problems.Put(problem);
   }
-  int gets() { return environment_.backends.problems.gets(); }
+  int gets() const { return environment_.backends.problems.gets(); }
   void WaitForGets(int count) {
     while (gets() < count) std::this_thread::yield();
   }

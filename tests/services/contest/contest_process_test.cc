@@ -23,6 +23,8 @@ using ::testing::Not;
 
 // One process of the built program.
 struct Program {
+  Program(const std::string& folder, const std::string& name)
+      : process{CONTEST_SERVICE, folder, name} {}
   void Start() { stub = v1::ContestService::NewStub(process.Start()); }
 
   common::ServiceProcess process;
@@ -58,8 +60,7 @@ class ContestProcessTest : public common::DatabaseTest {
         << "}}";
   }
   std::unique_ptr<Program> Launch(const std::string& name) {
-    auto program = std::unique_ptr<Program>(
-        new Program{{CONTEST_SERVICE, folder_ / "", name}, nullptr});
+    auto program = std::make_unique<Program>(folder_ / "", name);
     const auto set = [&](const std::string& setting, const std::string& value) {
       program->process.Set(setting, value);
     };
@@ -209,10 +210,10 @@ TEST_P(ContestProcessTest, NothingIsLostOrCountedTwiceHoweverOftenItIsKilled) {
     program_->Start();
   }
   for (std::thread& client : clients) client.join();
-  environment_.backends.problems.WaitForReports(kClients * kEach);
-  ExpectAllJudged(kClients * kEach);
-  EXPECT_EQ(environment_.backends.problems.reports().size(),
-            static_cast<std::size_t>(kClients * kEach));
+  constexpr std::size_t kAll = std::size_t{kClients} * kEach;
+  environment_.backends.problems.WaitForReports(kAll);
+  ExpectAllJudged(kAll);
+  EXPECT_EQ(environment_.backends.problems.reports().size(), kAll);
 }
 
 }  // namespace

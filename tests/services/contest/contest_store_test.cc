@@ -58,7 +58,7 @@ class ContestStoreTest : public common::DatabaseTest {
       store.database().Rollback();
       return result;
     }
-    const absl::Status committed = store.database().Commit();
+    absl::Status committed = store.database().Commit();
     if (!committed.ok()) return committed;
     return result;
   }

@@ -535,7 +535,7 @@ class ReportingTest : public JudgingTest {
         options, grpccommon::Logger(), clock_, [] { return 0.5; });
   }
   std::string Judged(Verdict verdict = Verdict::kAccepted) {
-    const std::string id = Submit();
+    std::string id = Submit();
     const contest::Judge judge{.name = "one", .token = "t"};
     Write([&](ContestStore& store) {
       (void)store.Claim(judge, clock_.WallNow() + 1h, {.more = 100});

@@ -91,7 +91,7 @@ class FakeProblems final : public ProblemSource {
       done(problem);
     };
     if (hold) {
-      held.push_back(answer);
+      held.emplace_back(answer);
     } else {
       answer();
     }

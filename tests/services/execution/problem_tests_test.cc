@@ -35,7 +35,7 @@ class FakeProblems final : public ProblemSource {
       std::function<void(absl::StatusOr<problem::v1::Problem>)> done) override {
     ++gets;
     if (hold) {
-      held.push_back([this, done = std::move(done)] { AnswerGet(done); });
+      held.emplace_back([this, done = std::move(done)] { AnswerGet(done); });
     } else {
       AnswerGet(done);
     }

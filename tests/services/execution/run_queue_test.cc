@@ -34,7 +34,7 @@ class RunQueueTest : public ::testing::Test {
   // Its name is noted when it starts.
   RunQueue::JobId Add(const std::string& caller, const std::string& name) {
     const RunQueue::JobId id = *queue_->Admit(caller, 1);
-    queue_->Enqueue(id, [this, name] { started_.push_back(name); });
+    queue_->Enqueue(id, [this, name] { started_.emplace_back(name); });
     return id;
   }
 
@@ -97,7 +97,7 @@ TEST_F(RunQueueTest, AProcessMayTakeEveryPlace) {
   Make({.parallel = 2, .max_running_per_caller = 1});
   for (const char* name : {"c1", "c2"}) {
     queue_->Enqueue(*queue_->Admit("contest", 1, RunQueue::Share::kWhole),
-                    [this, name] { started_.push_back(name); });
+                    [this, name] { started_.emplace_back(name); });
   }
   EXPECT_THAT(started_, ElementsAre("c1", "c2"));
 }

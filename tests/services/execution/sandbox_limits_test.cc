@@ -45,10 +45,9 @@ class SandboxLimitsTest : public SandboxFixture {
  protected:
   static SandboxResult RunC(const std::string& code,
                             SandboxLimits limits = {}) {
-    const SandboxResult result = Run(Compiled(
+    return Run(Compiled(
         std::string(kTools) + "int main(void) { " + code + " return 0; }",
         limits));
-    return result;
   }
 };
 

@@ -90,7 +90,9 @@ TEST_F(SandboxTest, PutsMoreFilesThanTheProgramMayUseMemory) {
                     "wrote them";
   }
   SandboxRequest request = Sh("wc -c <large");
-  request.files = {{.path = "large", .content = std::string(200'000'000, 'x')}};
+  std::string content;
+  content.resize(200'000'000, 'x');
+  request.files = {{.path = "large", .content = std::move(content)}};
   request.limits.memory_bytes = std::int64_t{16} << 20;
   request.limits.disk_bytes = std::int64_t{256} << 20;
   EXPECT_THAT(Run(std::move(request)), Said("200000000\n"));
@@ -180,7 +182,7 @@ TEST_F(SandboxTest, RefusesRequestsThatMakeNoSense) {
       [](Request& r) { r.argv = {"sh"}; },
       [](Request& r) { r.argv = {""}; },
       [](Request& r) { r.argv.emplace_back("a\0b", 3); },
-      [](Request& r) { r.argv.push_back(std::string(200'000, 'a')); },
+      [](Request& r) { r.argv.emplace_back(200'000, 'a'); },
       [](Request& r) {
         r.environment = {{"", "x"}};
       },

@@ -78,7 +78,7 @@ TEST_F(BrokenContentTest, IsRefusedByTheFileThatIsWrong) {
     const bool existed = fs::exists(Path(name));
     if (existed) fs::rename(Path(name), backup);
     std::ofstream(Path(name)) << text;
-    const std::string error = Error();
+    std::string error = Error();
     fs::remove(Path(name));
     if (existed) fs::rename(backup, Path(name));
     return error;
