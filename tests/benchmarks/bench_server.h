@@ -8,7 +8,10 @@ namespace grpccommon::bench {
 /// The contestants. All serve the same service, by
 /// stock gRPC C++, callback API, refusing with the details of a rate limit;
 inline constexpr char kBare[] = "bare";
-/// the same, refusing with code and message only;
+/// the same, and Abseil does not look for deadlocks among its mutexes, which
+/// only Abseils without NDEBUG do (ServerOptions::mutex_deadlock_detection);
+inline constexpr char kBareUndetected[] = "bare_undetected";
+/// the first, refusing with code and message only;
 inline constexpr char kBarePlain[] = "bare_plain";
 /// grpccommon with nothing enabled;
 inline constexpr char kIdle[] = "idle";

@@ -46,7 +46,7 @@ Contest::Contest(Options options, std::vector<Contestant> contestants)
   for (const Contestant& contestant : contestants_) {
     clients.push_back(std::make_unique<LoadClient>(
         LoadTarget{contestant.server->address(), contestant.authorization,
-                   options_.lean_client},
+                   options_.stock_client},
         options_.connections));
   }
   // Round -1 warms up: connections, caches, allocators.

@@ -36,7 +36,7 @@ class Contest {
     std::string title;
     Load load;
     int connections = 4;
-    bool lean_client = false;
+    bool stock_client = false;
     int rounds = 0;
   };
 

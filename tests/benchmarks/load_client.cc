@@ -262,7 +262,7 @@ LoadClient::LoadClient(const LoadTarget& target, int connections)
     grpc::ChannelArguments arguments;
     // Else channels with equal arguments share one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    if (target.lean) {
+    if (!target.stock) {
       arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
       arguments.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
     }

@@ -29,9 +29,9 @@ struct LoadTarget {
   std::string address;
   /// Sent as `authorization` with each call.
   std::string authorization;
-  /// Without retries and optional filters: the client, which shares the
-  /// servers' cores, then takes a third less of them.
-  bool lean = false;
+  /// With gRPC's retries and optional filters: the client, which shares the
+  /// servers' cores, then takes half as much again of them.
+  bool stock = false;
 };
 
 struct Load {
