@@ -19,6 +19,7 @@
 #include <future>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/registry/memory_registry.h"
@@ -47,6 +48,7 @@ using test::EchoResponse;
 using test::EchoService;
 using test::Style;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
@@ -796,8 +798,8 @@ class Process {
     EXPECT_EQ(read(ends[0], &byte, 1), 1) << "the server did not start";
     close(ends[0]);
   }
-  void Signal(int signal) { kill(pid_, signal); }
-  int Wait() {
+  void Signal(int signal) const { kill(pid_, signal); }
+  int Wait() const {
     int status = 0;
     waitpid(pid_, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -864,6 +866,45 @@ TEST(ServerProcessDeathTest, ASecondSignalSkipsTheDrain) {
   }
   waiter.join();
   EXPECT_EQ(code.get(), 0);
+}
+
+// Abseil's answer to mutexes that are locked in the other order.
+int LockInBothOrders() {
+  absl::Mutex first;
+  absl::Mutex second;
+  first.Lock();
+  second.Lock();
+  second.Unlock();
+  first.Unlock();
+  second.Lock();
+  first.Lock();
+  first.Unlock();
+  second.Unlock();
+  return 0;
+}
+
+TEST(ServerProcessDeathTest, AbseilLooksForDeadlocksOnlyWhereItIsLeftTo) {
+  const auto child = [](std::optional<bool> detection) {
+    Process process([&](int ready) {
+      absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kAbort);
+      if (detection.has_value()) {
+        auto server = *Server::Create({.name = "child",
+                                       .grpc_address = "127.0.0.1:0",
+                                       .log = {.destination = "/dev/null"},
+                                       .mutex_deadlock_detection = *detection});
+        if (!server->Start().ok()) return 1;
+        server->Shutdown(0s, 0s);
+      }
+      if (write(ready, "r", 1) != 1) return 1;
+      return LockInBothOrders();
+    });
+    return process.Wait();
+  };
+  // How Abseil was built decides whether it looks at all.
+  const int alone = child(std::nullopt);
+  EXPECT_THAT(alone, AnyOf(0, -SIGABRT));
+  EXPECT_EQ(child(true), alone);
+  EXPECT_EQ(child(false), 0);
 }
 
 TEST(ServerProcessDeathTest, ExitCodesAreThoseOfSysexits) {

@@ -38,15 +38,19 @@ class CoreCall {
     return grpc::internal::Call(call_, nullptr, &queue_);
   }
 
-  /// Runs the reactions that are in the queue.
+  /// Runs the first of the reactions that are in the queue, if there is one.
+  bool RunOne() {
+    const grpc_event event = grpc_completion_queue_next(
+        queue_.cq(), gpr_inf_past(GPR_CLOCK_REALTIME), nullptr);
+    if (event.type != GRPC_OP_COMPLETE) return false;
+    auto* const functor =
+        static_cast<grpc_completion_queue_functor*>(event.tag);
+    functor->functor_run(functor, event.success);
+    return true;
+  }
+  /// Runs all of them, and those that come meanwhile.
   void RunQueue() {
-    while (true) {
-      const grpc_event event = grpc_completion_queue_next(
-          queue_.cq(), gpr_inf_past(GPR_CLOCK_REALTIME), nullptr);
-      if (event.type != GRPC_OP_COMPLETE) return;
-      auto* const functor =
-          static_cast<grpc_completion_queue_functor*>(event.tag);
-      functor->functor_run(functor, event.success);
+    while (RunOne()) {
     }
   }
 

@@ -11,6 +11,7 @@
 
 #include "grpc/grpc.h"
 #include "grpccommon/testing/fake_clock.h"
+#include "grpcpp/support/callback_common.h"
 #include "server/core_call.h"
 
 namespace grpccommon::internal {
@@ -162,7 +163,7 @@ TEST_F(InlineCompletionsTest, ReactionsAreNotWithinTheHandler) {
   std::optional<InlineCompletions> completions(std::in_place, core_call_,
                                                long_handlers_);
   FakeOps curious([this] {
-    ran_.push_back("curious");
+    ran_.emplace_back("curious");
     EXPECT_EQ(InlineCompletions::Around(core_call_), nullptr);
     // So the handler of another call does without.
     EXPECT_TRUE(InlineCompletions::OnThisThread());
@@ -174,6 +175,121 @@ TEST_F(InlineCompletionsTest, ReactionsAreNotWithinTheHandler) {
   completions.reset();
   EXPECT_FALSE(InlineCompletions::OnThisThread());
   EXPECT_EQ(InlineCompletions::Around(core_call_), nullptr);
+}
+
+// The messages of a stream: the reaction to each sends the next, as a handler
+// does that writes as fast as it may.
+class FakeStream {
+ public:
+  FakeStream(CoreCall& core, int messages) : core_(core), left_(messages) {
+    tag_.Set(
+        core.get(),
+        [this](bool ok) {
+          EXPECT_TRUE(ok);
+          EXPECT_FALSE(reacting_) << "a reaction within a reaction";
+          reacting_ = true;
+          ++reactions;
+          Send();
+          reacting_ = false;
+        },
+        &ops_, /*can_inline=*/false);
+  }
+
+  /// As CallState does.
+  void Send() {
+    if (left_-- == 0) return;
+    InlineCompletions::Sustain(ops_);
+    grpc::internal::Call call = core_.call();
+    InlineCompletions* const around =
+        InlineCompletions::AroundSends(call.call());
+    if (around != nullptr) {
+      around->Start(ops_, call);
+    } else {
+      ops_.FillOps(&call);
+    }
+  }
+
+  int reactions = 0;
+  // Completed with each message, before it.
+  Noted* other = nullptr;
+
+ private:
+  class Ops : public FakeBatch {
+   public:
+    explicit Ops(FakeStream& stream) : stream_(stream) {}
+    void* core_cq_tag() override { return &stream_.tag_; }
+    void FillOps(grpc::internal::Call* call) override {
+      if (stream_.other != nullptr) Complete(*call, stream_.other);
+      Complete(*call, &stream_.tag_);
+    }
+
+   private:
+    static void Complete(const grpc::internal::Call& call,
+                         grpc_completion_queue_functor* tag) {
+      EXPECT_EQ(grpc_call_start_batch(call.call(), nullptr, 0, tag, nullptr),
+                GRPC_CALL_OK);
+    }
+    FakeStream& stream_;
+  };
+
+  CoreCall& core_;
+  int left_;
+  bool reacting_ = false;
+  Ops ops_{*this};
+  grpc::internal::CallbackWithSuccessTag tag_;
+};
+
+TEST_F(InlineCompletionsTest, AStreamsMessagesFollowOneAnother) {
+  FakeStream stream(core_, 60);
+  InlineCompletions completions(core_call_, long_handlers_);
+  stream.Send();
+  EXPECT_EQ(stream.reactions, 0) << "within the handler";
+  completions.Run();
+  EXPECT_EQ(stream.reactions, 60);
+}
+
+TEST_F(InlineCompletionsTest, AStreamThatTheQueueHandsOutGoesOn) {
+  FakeStream stream(core_, 60);
+  stream.Send();
+  EXPECT_EQ(stream.reactions, 0);
+  EXPECT_TRUE(core_.RunOne());
+  EXPECT_EQ(stream.reactions, 60);
+  EXPECT_FALSE(InlineCompletions::OnThisThread());
+}
+
+TEST_F(InlineCompletionsTest, ALongStreamLetsOthersHaveTheThread) {
+  FakeStream stream(core_, 1000);
+  stream.Send();
+  EXPECT_TRUE(core_.RunOne());
+  // One from the queue, and what may follow it.
+  EXPECT_EQ(stream.reactions, 1 + 64);
+  RunQueue();
+  EXPECT_EQ(stream.reactions, 1000);
+}
+
+TEST_F(InlineCompletionsTest, AnotherCallsReactionWaitsForNoSecondMessage) {
+  FakeStream stream(core_, 10);
+  Noted other(Note("other"));
+  stream.Send();
+  stream.other = &other;
+  EXPECT_TRUE(core_.RunOne());
+  EXPECT_THAT(ran_, ElementsAre("other"));
+  EXPECT_EQ(stream.reactions, 1) << "it would have waited for more";
+  RunQueue();
+  EXPECT_EQ(stream.reactions, 10);
+  EXPECT_EQ(ran_.size(), 9u);
+}
+
+TEST_F(InlineCompletionsTest, WhatAnotherCallSendsGoesGrpcsWay) {
+  CoreCall another;
+  FakeStream others(another, 3);
+  FakeOps sender([&] { others.Send(); });
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.Start(sender, call_);
+  completions.Run();
+  EXPECT_EQ(others.reactions, 0);
+  another.RunQueue();
+  EXPECT_EQ(others.reactions, 3);
 }
 
 TEST_F(InlineCompletionsTest, TheEndOfALongHandlersCallGoesGrpcsWay) {

@@ -206,8 +206,8 @@ void CallState::RefuseMalformed() {
 #if GRPCCOMMON_GRPC_CALL_HOOK
 [[gnu::hot]] void CallState::PerformOpsOnCall(
     grpc::internal::CallOpSetInterface* ops, grpc::internal::Call* call) {
-  InlineCompletions* const around = InlineCompletions::Around(call->call());
-  const auto start = [&](grpc::internal::Call& on) {
+  const auto start = [ops](InlineCompletions* around,
+                           grpc::internal::Call& on) {
     if (around != nullptr) {
       around->Start(*ops, on);
     } else {
@@ -215,17 +215,22 @@ void CallState::RefuseMalformed() {
     }
   };
   switch (const OpsKind kind = KindOf(*ops); kind) {
-    case OpsKind::kMessageAndStatus:
     case OpsKind::kMessage:
+      if (method_->callback && MayCompleteInline()) {
+        InlineCompletions::Sustain(*ops);
+      }
+      [[fallthrough]];
+    case OpsKind::kMessageAndStatus:
     case OpsKind::kStatus: {
       grpc::internal::InterceptorBatchMethodsImpl batch;
       DescribeSends(kind, *ops, batch);
       BeforeSend(batch);
       ending_.Pass();
-      start(*call);
+      start(InlineCompletions::AroundSends(call->call()), *call);
       return;
     }
-    case OpsKind::kCompletion:
+    case OpsKind::kCompletion: {
+      InlineCompletions* const around = InlineCompletions::Around(call->call());
       // It took a reference of the info, which it keeps only if intercepted;
       // the context, which outlives it here, has its own.
       UnrefInfo(info_);
@@ -236,11 +241,12 @@ void CallState::RefuseMalformed() {
         ops->FillOps(call);
       }
       return;
+    }
     case OpsKind::kOther:
       grpc::internal::Call intercepted(call->call(), this, call->cq(),
                                        call->max_receive_message_size(),
                                        &info_);
-      start(intercepted);
+      start(InlineCompletions::Around(call->call()), intercepted);
       return;
   }
 }

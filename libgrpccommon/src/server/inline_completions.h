@@ -24,13 +24,17 @@ namespace grpccommon::internal {
 /// the end is held back until the handler has returned (or LongHandlers starts
 /// it).
 ///
-/// On the stack around a handler, or what ends a call in its place, on a thread
-/// of gRPC's that calls back, which holds no lock.
+/// A stream's messages go on like that: what a reaction sends, of that call,
+/// and gRPC takes at once, is reacted to next, on the same thread.
+///
+/// On the stack around a handler, or what ends a call in its place, or the
+/// reaction to a message, on a thread of gRPC's that calls back, which holds no
+/// lock.
 class InlineCompletions {
  public:
   /// `long_handlers` is borrowed and must outlive the call.
   InlineCompletions(const grpc_call* call, LongHandlers& long_handlers)
-      : call_(call), long_handlers_(long_handlers) {
+      : call_(call), sends_of_(call), long_handlers_(&long_handlers) {
     current = this;
   }
   ~InlineCompletions() { current = nullptr; }
@@ -46,6 +50,14 @@ class InlineCompletions {
   static InlineCompletions* Around(const grpc_call* call) {
     return current != nullptr && current->call_ == call ? current : nullptr;
   }
+
+  /// The one around the handler of `call`, or around reactions whose sends are
+  /// this call's, that this thread is in; or null.
+  static InlineCompletions* AroundSends(const grpc_call* call);
+
+  /// `ops` is a message of a callback stream, not started yet. Wherever the
+  /// reaction to it is run, it has one of these around it.
+  static void Sustain(grpc::internal::CallOpSetInterface& ops);
 
   /// Starts `ops`, and remembers the reaction if they complete at once.
   void Start(grpc::internal::CallOpSetInterface& ops,
@@ -65,8 +77,8 @@ class InlineCompletions {
   /// Starts what is held back, and runs the reaction if the call has ended.
   void Watch();
 
-  /// Once, after the handler: starts what is held back and runs the reactions.
-  /// The call may be gone then.
+  /// Once, after the handler: starts what is held back and runs the reactions,
+  /// and those to what they send. The call may be gone then.
   void Run();
 
  private:
@@ -77,15 +89,26 @@ class InlineCompletions {
     void Run() const;
   };
 
+  // Around a reaction: for the call that it sends on.
+  InlineCompletions() : adopts_(true) { current = this; }
+  static void RunSustained(grpc_completion_queue_functor* tag, int ok);
+
   // Constant-initialised and of the library alone, so read without a guard.
   static constinit thread_local InlineCompletions* current;
 
   // Null once the handler has returned.
-  const grpc_call* call_;
-  LongHandlers& long_handlers_;
+  const grpc_call* call_ = nullptr;
+  // Null once the reactions have run.
+  const grpc_call* sends_of_ = nullptr;
+  // The next call that sends becomes the one above.
+  bool adopts_ = false;
+  // Around handlers.
+  LongHandlers* long_handlers_ = nullptr;
   std::optional<HeldBatch> held_back_;
-  // Metadata, a message or a read, the status, and the end.
+  // Those that wait, at most metadata, a message or a read, the status, and the
+  // end; number n lies at n modulo the size.
   std::array<Reaction, 4> reactions_;
+  std::size_t run_ = 0;
   std::size_t count_ = 0;
   // What gRPC completed on the way: of any call, or the start of one. Its code
   // must not run within the handler, and no second one may wait behind it.

@@ -191,6 +191,7 @@ void VisitOptions(ServerOptions& options, Visitor& visit) {
   visit.Nested("log", options.log);
   visit("log_level", options.log_level);
   visit("capture_grpc_log", options.capture_grpc_log);
+  visit("mutex_deadlock_detection", options.mutex_deadlock_detection);
 }
 
 }  // namespace grpccommon::internal

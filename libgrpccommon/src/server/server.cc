@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "base/grpc_compat.h"
 #include "grpc/grpc.h"
 #include "grpccommon/base/check_range.h"
@@ -443,7 +444,7 @@ Server& Server::Use(std::shared_ptr<ServerInterceptor> interceptor,
 
 Server& Server::AddCheck(DependencyOptions options,
                          DependencyChecks::AsyncCheck check) {
-  impl_->wanted_checks.push_back(
+  impl_->wanted_checks.emplace_back(
       [options = std::move(options), check = std::move(check)](
           DependencyChecks& checks) { return checks.Add(options, check); });
   return *this;
@@ -451,7 +452,7 @@ Server& Server::AddCheck(DependencyOptions options,
 
 Server& Server::AddBlockingCheck(DependencyOptions options,
                                  DependencyChecks::BlockingCheck check) {
-  impl_->wanted_checks.push_back(
+  impl_->wanted_checks.emplace_back(
       [options = std::move(options),
        check = std::move(check)](DependencyChecks& checks) {
         return checks.AddBlocking(options, check);
@@ -502,9 +503,9 @@ absl::Status Server::Impl::Listen() {
 #ifdef GRPCCOMMON_OWN_REFLECTION
   if (options.reflection) {
     std::vector<std::string> names = call_path.service_names();
-    names.push_back("grpc.health.v1.Health");
-    names.push_back("grpc.reflection.v1.ServerReflection");
-    names.push_back("grpc.reflection.v1alpha.ServerReflection");
+    names.emplace_back("grpc.health.v1.Health");
+    names.emplace_back("grpc.reflection.v1.ServerReflection");
+    names.emplace_back("grpc.reflection.v1alpha.ServerReflection");
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
   }
@@ -595,13 +596,16 @@ absl::Status Server::Start() {
     }
   }
   if (!impl.setup.ok()) return impl.setup;
-  const absl::Status started = impl.Serve();
+  absl::Status started = impl.Serve();
   if (!started.ok()) impl.EndChecks();
   return started;
 }
 
 absl::Status Server::Impl::Serve() {
   if (options.capture_grpc_log) InstallGrpcLog(logger);
+  if (!options.mutex_deadlock_detection) {
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  }
   if (absl::Status status = CheckCredentials(); !status.ok()) return status;
   if (absl::Status status = call_path.Compile(); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<Registry>> registry =
