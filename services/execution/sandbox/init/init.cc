@@ -530,7 +530,10 @@ InitLimit Await(const InitSpec& spec, Program& program, int signals,
       signalfd_siginfo info[8];
       [[maybe_unused]] const ssize_t got = read(signals, info, sizeof(info));
       Reap(program, WNOHANG);
-      if (program.ended) return InitLimit::kNone;
+      if (program.ended) {
+        // It may have gone over one since the last look, and left the evidence.
+        return polls ? CheckLimits(spec, end) : InitLimit::kNone;
+      }
     }
     if (polls && Now() >= next) {
       const InitLimit limit = CheckLimits(spec, end);
