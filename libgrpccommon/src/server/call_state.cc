@@ -216,7 +216,9 @@ void CallState::RefuseMalformed() {
   };
   switch (const OpsKind kind = KindOf(*ops); kind) {
     case OpsKind::kMessage:
-      if (method_->callback && MayCompleteInline()) {
+      if (method_->callback && !sustained_.load(std::memory_order_relaxed) &&
+          MayCompleteInline()) {
+        sustained_.store(true, std::memory_order_relaxed);
         InlineCompletions::Sustain(*ops);
       }
       [[fallthrough]];

@@ -55,8 +55,9 @@ class InlineCompletions {
   /// this call's, that this thread is in; or null.
   static InlineCompletions* AroundSends(const grpc_call* call);
 
-  /// `ops` is a message of a callback stream, not started yet. Wherever the
-  /// reaction to it is run, it has one of these around it.
+  /// `ops` is the first message of a callback stream, not started yet. Wherever
+  /// the reaction to it, or to one after it, is run, it has one of these around
+  /// it.
   static void Sustain(grpc::internal::CallOpSetInterface& ops);
 
   /// Starts `ops`, and remembers the reaction if they complete at once.

@@ -157,6 +157,8 @@ class StreamReader
       send = CloseLocked(absl::CancelledError("the client has gone"));
     }
     RunFenced("OnCancelled", [this] { OnCancelled(); });
+    // The status may be another thread's to send; OnDone waits for this too.
+    end_baton_.Pass();
     if (send) SendEnd();
   }
 
