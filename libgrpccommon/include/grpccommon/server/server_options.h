@@ -265,7 +265,7 @@ struct ServerOptions {
   /// process: where Abseil was built without NDEBUG, as Debian's is, gRPC's own
   /// mutexes pay for it with a tenth of what a call costs. Only mutexes of
   /// Abseil's are looked at, the application's among them.
-  bool mutex_deadlock_detection = false;
+  bool mutex_deadlock_detection = true;
   /// In place of one made from `log`.
   std::shared_ptr<LogSink> log_sink;
   /// Borrowed; must outlive the server.
