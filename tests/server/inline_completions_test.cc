@@ -36,6 +36,13 @@ class Noted : public grpc_completion_queue_functor {
   const std::function<void()> reaction_;
 };
 
+// An empty batch is complete when it is started.
+void Complete(const grpc::internal::Call& call,
+              grpc_completion_queue_functor& tag) {
+  EXPECT_EQ(grpc_call_start_batch(call.call(), nullptr, 0, &tag, nullptr),
+            GRPC_CALL_OK);
+}
+
 // Completes at once, what else gRPC works at before itself.
 class FakeOps : public FakeBatch {
  public:
@@ -50,11 +57,6 @@ class FakeOps : public FakeBatch {
   std::vector<Noted*> others;
 
  private:
-  static void Complete(const grpc::internal::Call& call, Noted& noted) {
-    // An empty batch is complete when it is started.
-    EXPECT_EQ(grpc_call_start_batch(call.call(), nullptr, 0, &noted, nullptr),
-              GRPC_CALL_OK);
-  }
   Noted own_;
 };
 
@@ -193,12 +195,12 @@ class FakeStream {
           reacting_ = false;
         },
         &ops_, /*can_inline=*/false);
+    InlineCompletions::Sustain(ops_);
   }
 
   /// As CallState does.
   void Send() {
     if (left_-- == 0) return;
-    InlineCompletions::Sustain(ops_);
     grpc::internal::Call call = core_.call();
     InlineCompletions* const around =
         InlineCompletions::AroundSends(call.call());
@@ -219,16 +221,11 @@ class FakeStream {
     explicit Ops(FakeStream& stream) : stream_(stream) {}
     void* core_cq_tag() override { return &stream_.tag_; }
     void FillOps(grpc::internal::Call* call) override {
-      if (stream_.other != nullptr) Complete(*call, stream_.other);
-      Complete(*call, &stream_.tag_);
+      if (stream_.other != nullptr) Complete(*call, *stream_.other);
+      Complete(*call, stream_.tag_);
     }
 
    private:
-    static void Complete(const grpc::internal::Call& call,
-                         grpc_completion_queue_functor* tag) {
-      EXPECT_EQ(grpc_call_start_batch(call.call(), nullptr, 0, tag, nullptr),
-                GRPC_CALL_OK);
-    }
     FakeStream& stream_;
   };
 
