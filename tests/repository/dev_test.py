@@ -57,6 +57,10 @@ class DevTest(unittest.TestCase):
         self.refused("check: does not know 'x'", "check", "x")
         self.refused("check --quick: does not know 'x'",
                      "check", "--quick", "x")
+        self.refused("check --quick: does not know '--resume'",
+                     "check", "--quick", "--resume")
+        self.refused("check --all --resume: does not know 'x'",
+                     "check", "--all", "--resume", "x")
 
     def test_an_unknown_process_is_named(self):
         for command in ("up", "down", "restart"):
