@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "auth/reason_matcher.h"
 #include "auth/rfc_vectors.h"
 #include "grpccommon/auth/jwt_signer.h"
@@ -31,10 +33,13 @@ class CountingKeySource : public KeySource {
   std::shared_ptr<const JwkSet> Keys() const override { return keys_; }
   std::uint64_t generation() const override { return 0; }
   void ReportUnknownKey() override { ++reports; }
+  void Replace(JwkSet keys) {
+    keys_ = std::make_shared<const JwkSet>(std::move(keys));
+  }
   int reports = 0;
 
  private:
-  const std::shared_ptr<const JwkSet> keys_;
+  std::shared_ptr<const JwkSet> keys_;
 };
 
 const JwtSigner& Signer(JwtAlgorithm algorithm) {
@@ -344,6 +349,39 @@ TEST_P(JwtTest, RefusesHeadersThatAreNotSoundObjects) {
                 HasReason(auth_reason::kTokenMalformed))
         << header;
   }
+}
+
+TEST_P(JwtVerifierTest, AHeaderThatWasGoodOnceIsNoPassForTheNextToken) {
+  const std::string good = Sign(Claims(), GetParam());
+  ASSERT_THAT(Verify(good), IsOk());
+  const std::string header = good.substr(0, good.find('.'));
+  json admin = Claims();
+  admin["sub"] = "admin";
+  EXPECT_THAT(Verify(header + "." + Base64UrlEncode(admin.dump()) + "."),
+              HasReason(auth_reason::kTokenSignature));
+  EXPECT_THAT(Verify(header + ".x.y"), Not(IsOk()));
+  EXPECT_THAT(Verify(header + ".e30"), HasReason(auth_reason::kTokenMalformed));
+  // Its key is looked for each time.
+  keys_.Replace(
+      JwkSet({JwtSigner::Generate(GetParam(), "another")->verification_key()}));
+  EXPECT_THAT(Verify(good), HasReason(auth_reason::kTokenKeyUnknown));
+}
+
+TEST_P(JwtTest, ReadsEachHeaderHoweverManyThereAre) {
+  const auto header = [](int i, const char* algorithm) {
+    return json({{"alg", algorithm}, {"kid", "HS256"}, {"n", i}}).dump();
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        EXPECT_THAT(Verify(SignHeader(header(i, "HS256"), Claims())), IsOk());
+        EXPECT_THAT(Verify(SignHeader(header(i, "RS256"), Claims())),
+                    HasReason(auth_reason::kTokenAlgorithm));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_P(JwtTest, RefusesClaimsThatAreNotSoundObjects) {

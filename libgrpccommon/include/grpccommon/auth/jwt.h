@@ -61,7 +61,8 @@ struct VerifiedToken {
 /// `scope` or `scp`, and the other string claims as attributes. A token without
 /// `sub` names nobody and is refused.
 ///
-/// Thread-safe; takes no lock that two threads share.
+/// Thread-safe; takes no lock that two threads share, but for a header that is
+/// one of the first few of its kind.
 class GRPCCOMMON_EXPORT JwtVerifier {
  public:
   /// `keys` is borrowed and must outlive the verifier.
@@ -75,7 +76,13 @@ class GRPCCOMMON_EXPORT JwtVerifier {
   absl::StatusOr<VerifiedToken> Verify(std::string_view token,
                                        Clock::WallTime now) const;
 
+  ~JwtVerifier();
+  JwtVerifier(const JwtVerifier&) = delete;
+  JwtVerifier& operator=(const JwtVerifier&) = delete;
+
  private:
+  class SeenHeaders;
+
   JwtVerifier(const JwtVerifierOptions& options, KeySource& keys);
 
   absl::StatusOr<VerifiedToken> ReadClaims(std::string_view payload,
@@ -84,6 +91,7 @@ class GRPCCOMMON_EXPORT JwtVerifier {
   const JwtVerifierOptions options_;
   std::vector<std::string> roles_path_;
   KeySource& keys_;
+  const std::unique_ptr<SeenHeaders> seen_headers_;
 };
 
 /// Who a token says has issued it (`iss`; empty if it does not say), which
