@@ -552,6 +552,149 @@ TEST(InlineCompletionsTest, OfManyCallsInFlightNoneIsLost) {
   EXPECT_THAT(served.Stop(), SizeIs(kCalls));
 }
 
+// Echoes, and waits for each reply to be written where the message was read.
+class WaitingEcho : public EchoService::CallbackService {
+ private:
+  class Reactor : public grpc::ServerBidiReactor<EchoRequest, EchoResponse> {
+   public:
+    Reactor() { Read(); }
+    void OnReadDone(bool ok) override {
+      baton_.Take();
+      if (!ok) return Finish(grpc::Status::OK);
+      response_.set_text(request_.text());
+      std::promise<bool> written;
+      {
+        const MutexLock lock(mutex_);
+        written_ = &written;
+      }
+      StartWrite(&response_);
+      if (!written.get_future().get()) return Finish(grpc::Status::CANCELLED);
+      Read();
+    }
+    void OnWriteDone(bool ok) override {
+      const MutexLock lock(mutex_);
+      written_->set_value(ok);
+    }
+    void OnDone() override {
+      baton_.Take();
+      delete this;
+    }
+
+   private:
+    void Read() {
+      baton_.Pass();
+      StartRead(&request_);
+    }
+    Baton baton_;
+    EchoRequest request_;
+    EchoResponse response_;
+    Mutex mutex_;
+    std::promise<bool>* written_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  };
+
+  grpc::ServerBidiReactor<EchoRequest, EchoResponse>* BidiStream(
+      grpc::CallbackServerContext*) override {
+    return new Reactor;
+  }
+};
+
+TEST(InlineCompletionsTest, AReaderMayWaitForAWrite) {
+  WaitingEcho service;
+  Served served(service);
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 20s);
+    const auto stream = served.stub().BidiStream(&context);
+    for (int j = 0; j < 20; ++j) {
+      EchoRequest request;
+      request.set_text(std::to_string(j));
+      EchoResponse response;
+      ASSERT_TRUE(stream->Write(request) && stream->Read(&response)) << i;
+      EXPECT_EQ(response.text(), request.text());
+    }
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+}
+
+// Every other message is sent by a thread of the application's, while the
+// reaction to the one before it has not returned.
+class RelayingEcho : public EchoService::CallbackService {
+ private:
+  class Reactor : public grpc::ServerWriteReactor<EchoResponse> {
+   public:
+    explicit Reactor(int messages) : left_(messages) { Write(); }
+    void OnWriteDone(bool ok) override {
+      baton_.Take();
+      if (!ok) return Finish(grpc::Status::CANCELLED);
+      if (left_ % 2 == 0) return Write();
+      std::thread([this] { Write(); }).join();
+    }
+    void OnDone() override {
+      baton_.Take();
+      delete this;
+    }
+
+   private:
+    void Write() {
+      const bool last = left_-- == 0;
+      response_.set_text(std::to_string(left_));
+      baton_.Pass();
+      if (last) return Finish(grpc::Status::OK);
+      StartWrite(&response_);
+    }
+    Baton baton_;
+    int left_;
+    EchoResponse response_;
+  };
+
+  grpc::ServerWriteReactor<EchoResponse>* ServerStream(
+      grpc::CallbackServerContext*, const EchoRequest* request) override {
+    return new Reactor(request->repeat());
+  }
+};
+
+TEST(InlineCompletionsTest, AnotherThreadMaySendWhileAReactionRuns) {
+  constexpr int kMessages = 500;
+  RelayingEcho service;
+  Served served(service);
+  EchoRequest request;
+  request.set_repeat(kMessages);
+  for (int i = 0; i < 5; ++i) {
+    grpc::ClientContext context;
+    const auto reader = served.stub().ServerStream(&context, request);
+    EchoResponse response;
+    for (int j = 1; j <= kMessages; ++j) {
+      ASSERT_TRUE(reader->Read(&response));
+      EXPECT_EQ(response.text(), std::to_string(kMessages - j));
+    }
+    EXPECT_FALSE(reader->Read(&response));
+    EXPECT_TRUE(reader->Finish().ok());
+  }
+}
+
+TEST(InlineCompletionsTest, AStreamMayBeCancelledAmidItsMessages) {
+  constexpr int kStreams = 50;
+  EagerEcho service;
+  Served served(service);
+  EchoRequest request;
+  request.set_text("x");
+  request.set_repeat(1 << 30);
+  for (int i = 0; i < kStreams; ++i) {
+    grpc::ClientContext context;
+    const auto reader = served.stub().ServerStream(&context, request);
+    EchoResponse response;
+    for (int j = 0; j < i; ++j) ASSERT_TRUE(reader->Read(&response));
+    context.TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  const std::vector<int> codes = served.Stop();
+  EXPECT_THAT(codes, SizeIs(kStreams));
+  EXPECT_THAT(codes, Each(grpc::StatusCode::CANCELLED));
+  EXPECT_EQ(service.tally.cancelled, kStreams);
+  EXPECT_EQ(service.tally.done, kStreams);
+}
+
 // Keeps its calls until one comes that says "go".
 class ParkingEcho : public EchoService::CallbackService {
  public:

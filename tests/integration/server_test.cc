@@ -22,6 +22,7 @@
 #include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
+#include "grpccommon/health/health_registry.h"
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
@@ -165,6 +166,7 @@ TEST_F(ServerTest, APortInUseIsNamedWithItsReason) {
   EXPECT_THAT(second->Start(), AllOf(StatusIs(absl::StatusCode::kUnavailable),
                                      MessageIs(HasSubstr(address)),
                                      MessageIs(HasSubstr("in use"))));
+  EXPECT_NE(second->health().Get(""), ServingStatus::kServing);
   EXPECT_THAT(Echo(Plaintext(first->grpc_port())), IsOk())
       << "the first one lost its port";
 }

@@ -3,6 +3,7 @@
 """./dev tells what is wrong with its arguments before it builds anything."""
 
 import pathlib
+import re
 import socket
 import subprocess
 import tempfile
@@ -108,6 +109,115 @@ class DevTest(unittest.TestCase):
         self.refused("token: --subject is missing", "token")
         self.refused("token: --subject is missing",
                      "token", "--role", "admin")
+
+
+
+# In place of the programs that take long: notes how it was called, and fails if
+# it was told so.
+STUB = """#!/bin/sh
+call="$(basename "$0") $*"
+echo "$call" >>"$CALLS"
+case $call in *"$FAIL"*) exit 1 ;; esac
+"""
+
+
+class ResumeTest(unittest.TestCase):
+    """./dev check --all --resume, in a small repository of its own."""
+
+    LONG = ("dev", "absence", "load", "postgresql", "fuzz", "asan", "coverage",
+            "tsan", "shared", "lint")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name) / "repository"
+        self.programs = pathlib.Path(folder.name) / "programs"
+        self.calls = pathlib.Path(folder.name) / "calls"
+        script = DEV.read_text()
+        self.write("dev", script)
+        self.write(".ci/run", "")
+        self.write(".gitignore", "/build/\n/.cache/\n")
+        self.write("a.h", "")
+        self.write("tests/contract/buf.sh", "#!/bin/sh\n")
+        for name in ("layers", "docs", "thin", "port"):
+            self.write(f"tests/repository/check_{name}.py", "")
+        version = re.search(r"buf_version=(\S+)", script).group(1)
+        self.write(".cache/buf/node_modules/.bin/buf",
+                   f"#!/bin/sh\necho {version}\n")
+        self.programs.mkdir()
+        for name in ("cmake", "ctest", "gcovr", "clang-format-14"):
+            self.write(self.programs / name, STUB)
+        self.write(self.programs / "dpkg-query", "#!/bin/sh\nprintf installed\n")
+        self.git("init", "--quiet")
+        self.git("add", "--all")
+
+    def write(self, path, text):
+        path = self.root / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def git(self, *arguments, **where):
+        subprocess.run(["git", *arguments], check=True, timeout=60,
+                       **({"cwd": self.root} | where))
+
+    def check(self, *arguments, fail="nothing at all"):
+        """Returns the result, and which long steps were run."""
+        self.calls.write_text("")
+        result = subprocess.run(
+            [self.root / "dev", "check", "--all", *arguments],
+            capture_output=True, text=True, timeout=60, cwd=self.root,
+            env={"PATH": f"{self.programs}:/usr/bin:/bin", "FAIL": fail,
+                 "CALLS": str(self.calls)})
+        skipped = re.findall(r"(\w+): was good for these files", result.stdout)
+        return result, [step for step in self.LONG if step not in skipped]
+
+    def good(self, *arguments):
+        result, steps = self.check(*arguments)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return steps
+
+    def test_what_was_good_for_the_same_files_is_not_run_again(self):
+        self.assertEqual(self.good(), list(self.LONG))
+        self.assertIn("ctest --preset tsan", self.calls.read_text())
+        self.assertEqual(self.good("--resume"), [])
+        self.assertNotIn("--preset", self.calls.read_text())
+        self.assertEqual(self.good(), list(self.LONG), "not asked to resume")
+
+    def test_it_goes_on_with_what_failed(self):
+        result, _ = self.check(fail="ctest --preset tsan")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("check failed: tsan\n", result.stderr)
+        self.assertEqual(self.good("--resume"), ["tsan"])
+        self.assertEqual(self.good("--resume"), [])
+
+    def test_what_fails_is_no_longer_good(self):
+        self.good()
+        result, _ = self.check(fail="ctest --preset tsan")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(self.good("--resume"), ["tsan"])
+
+    def test_other_files_are_checked_from_the_start(self):
+        self.good()
+        self.write("a.h", "// Changed.\n")
+        self.assertEqual(self.good("--resume"), list(self.LONG))
+        self.write("b.h", "// Not known to git.\n")
+        self.assertEqual(self.good("--resume"), list(self.LONG))
+
+    def test_files_that_git_cannot_read_are_no_state_to_resume(self):
+        self.good()
+        # A repository without a commit, which `git add` refuses.
+        (self.root / "nested").mkdir()
+        self.git("init", "--quiet", cwd=self.root / "nested")
+        result, _ = self.check("--resume")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertNotIn("was good", result.stdout)
+
+    def test_what_runs_the_dev_presets_tests_builds_it(self):
+        self.good()
+        (self.root / "build/check/load").unlink()
+        self.assertEqual(self.good("--resume"), ["load"])
+        self.assertIn("cmake --build --preset dev", self.calls.read_text())
 
 
 if __name__ == "__main__":

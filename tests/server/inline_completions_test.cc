@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
 // A reaction that a test sees.
@@ -49,12 +50,14 @@ class FakeOps : public FakeBatch {
   explicit FakeOps(std::function<void()> reaction)
       : own_(std::move(reaction)) {}
   void FillOps(grpc::internal::Call* call) override {
+    if (first) first();
     for (Noted* const other : others) Complete(*call, *other);
     Complete(*call, own_);
   }
   void* core_cq_tag() override { return &own_; }
 
   std::vector<Noted*> others;
+  std::function<void()> first;
 
  private:
   Noted own_;
@@ -107,7 +110,7 @@ TEST_F(InlineCompletionsTest, AHandlerMayWatchForTheEnd) {
   EXPECT_THAT(ran_, ElementsAre("end", "reply"));
 }
 
-TEST_F(InlineCompletionsTest, AnotherCallsReactionStaysOutOfTheHandler) {
+TEST_F(InlineCompletionsTest, AnotherCallsReactionGoesBackToTheQueue) {
   Noted other(Note("other"));
   end_.others = {&other};
   InlineCompletions completions(core_call_, long_handlers_);
@@ -116,25 +119,12 @@ TEST_F(InlineCompletionsTest, AnotherCallsReactionStaysOutOfTheHandler) {
   EXPECT_THAT(ran_, IsEmpty());
   completions.Start(reply_, call_);
   completions.Run();
-  EXPECT_THAT(ran_, ElementsAre("other"));
+  EXPECT_THAT(ran_, ElementsAre("reply"));
   RunQueue();
-  EXPECT_THAT(ran_, ElementsAre("other", "end", "reply"));
+  EXPECT_THAT(ran_, UnorderedElementsAre("reply", "end", "other"));
 }
 
-TEST_F(InlineCompletionsTest, AnotherCallsReactionComesLast) {
-  Noted other(Note("other"));
-  FakeOps metadata(Note("metadata"));
-  reply_.others = {&other};
-  InlineCompletions completions(core_call_, long_handlers_);
-  completions.Start(metadata, call_);
-  completions.Start(reply_, call_);
-  completions.Run();
-  EXPECT_THAT(ran_, ElementsAre("metadata", "other"));
-  RunQueue();
-  EXPECT_THAT(ran_, ElementsAre("metadata", "other", "reply"));
-}
-
-TEST_F(InlineCompletionsTest, NoSecondCallWaitsForThisThread) {
+TEST_F(InlineCompletionsTest, NoOtherCallWaitsForThisThread) {
   Noted first(Note("first"));
   Noted second(Note("second"));
   FakeOps metadata(Note("metadata"));
@@ -143,11 +133,42 @@ TEST_F(InlineCompletionsTest, NoSecondCallWaitsForThisThread) {
   InlineCompletions completions(core_call_, long_handlers_);
   completions.Start(metadata, call_);
   completions.Start(reply_, call_);
-  // Another thread would.
+  // Another thread would, while the handler runs.
   RunQueue();
-  EXPECT_THAT(ran_, ElementsAre("metadata", "second", "reply"));
+  EXPECT_THAT(ran_,
+              UnorderedElementsAre("metadata", "first", "reply", "second"));
   completions.Run();
-  EXPECT_THAT(ran_, ElementsAre("metadata", "second", "reply", "first"));
+  EXPECT_EQ(ran_.size(), 4u);
+}
+
+TEST_F(InlineCompletionsTest, AnotherCallsReactionHearsHowItWent) {
+  class Failed : public grpc_completion_queue_functor {
+   public:
+    Failed() : grpc_completion_queue_functor{} {
+      functor_run = [](grpc_completion_queue_functor* self, int how) {
+        static_cast<Failed*>(self)->ok = how;
+      };
+    }
+    int ok = -1;
+  } failed;
+  FakeOps metadata(Note("metadata"));
+  metadata.first = [&] {
+    // A call that was cancelled has nothing more to send.
+    grpc_call_cancel(core_call_, nullptr);
+    grpc_op send{};
+    send.op = GRPC_OP_SEND_INITIAL_METADATA;
+    EXPECT_EQ(
+        grpc_call_start_batch(
+            core_call_, &send, 1,
+            static_cast<grpc_completion_queue_functor*>(&failed), nullptr),
+        GRPC_CALL_OK);
+  };
+  InlineCompletions completions(core_call_, long_handlers_);
+  completions.Start(metadata, call_);
+  EXPECT_EQ(failed.ok, -1);
+  RunQueue();
+  EXPECT_EQ(failed.ok, 0);
+  completions.Run();
 }
 
 TEST_F(InlineCompletionsTest, MoreReactionsThanAHandlerHasGoGrpcsWay) {
@@ -191,6 +212,7 @@ class FakeStream {
           EXPECT_FALSE(reacting_) << "a reaction within a reaction";
           reacting_ = true;
           ++reactions;
+          if (first) first();
           Send();
           reacting_ = false;
         },
@@ -203,7 +225,7 @@ class FakeStream {
     if (left_-- == 0) return;
     grpc::internal::Call call = core_.call();
     InlineCompletions* const around =
-        InlineCompletions::AroundSends(call.call());
+        InlineCompletions::AroundSends(call.call(), ops_.core_cq_tag());
     if (around != nullptr) {
       around->Start(ops_, call);
     } else {
@@ -212,6 +234,8 @@ class FakeStream {
   }
 
   int reactions = 0;
+  // What a reaction does before it sends.
+  std::function<void()> first;
   // Completed with each message, before it.
   Noted* other = nullptr;
 
@@ -264,14 +288,15 @@ TEST_F(InlineCompletionsTest, ALongStreamLetsOthersHaveTheThread) {
   EXPECT_EQ(stream.reactions, 1000);
 }
 
-TEST_F(InlineCompletionsTest, AnotherCallsReactionWaitsForNoSecondMessage) {
+TEST_F(InlineCompletionsTest, AnotherCallsReactionWaitsForNoMessage) {
   FakeStream stream(core_, 10);
   Noted other(Note("other"));
   stream.Send();
   stream.other = &other;
   EXPECT_TRUE(core_.RunOne());
-  EXPECT_THAT(ran_, ElementsAre("other"));
-  EXPECT_EQ(stream.reactions, 1) << "it would have waited for more";
+  // The cache had the other one, so that this one went to the queue.
+  EXPECT_THAT(ran_, IsEmpty());
+  EXPECT_EQ(stream.reactions, 1);
   RunQueue();
   EXPECT_EQ(stream.reactions, 10);
   EXPECT_EQ(ran_.size(), 9u);
@@ -284,6 +309,22 @@ TEST_F(InlineCompletionsTest, WhatAnotherCallSendsGoesGrpcsWay) {
   InlineCompletions completions(core_call_, long_handlers_);
   completions.Start(sender, call_);
   completions.Run();
+  EXPECT_EQ(others.reactions, 0);
+  another.RunQueue();
+  EXPECT_EQ(others.reactions, 3);
+}
+
+TEST_F(InlineCompletionsTest, AReactionMayPassOnToAnotherCallFirst) {
+  CoreCall another;
+  FakeStream others(another, 3);
+  FakeStream stream(core_, 10);
+  stream.first = [&, told = false]() mutable {
+    if (!told) others.Send();
+    told = true;
+  };
+  stream.Send();
+  EXPECT_TRUE(core_.RunOne());
+  EXPECT_EQ(stream.reactions, 10);
   EXPECT_EQ(others.reactions, 0);
   another.RunQueue();
   EXPECT_EQ(others.reactions, 3);

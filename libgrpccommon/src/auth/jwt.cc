@@ -378,34 +378,44 @@ std::string_view WithoutApplication(std::string_view type) {
 // issuer's tokens have a few, and to read one is a fifth of a token's work.
 class JwtVerifier::SeenHeaders {
  public:
-  struct Entry {
-    std::string text;
-    Header header;
+  class Entries {
+   public:
+    const Header* Find(std::string_view text) const {
+      for (const auto& [known, header] : entries_) {
+        if (known == text) return &header;
+      }
+      return nullptr;
+    }
+
+    /// New keys have new headers, and the old ones are of no use then. But an
+    /// issuer that writes something else into each is not worth the memory.
+    bool TakesMore(std::uint64_t keys_generation) const {
+      return entries_.size() < kMost || keys_generation_ != keys_generation;
+    }
+
+   private:
+    friend class SeenHeaders;
+    static constexpr std::size_t kMost = 8;
+
+    std::vector<std::pair<std::string, Header>> entries_;
+    std::uint64_t keys_generation_ = 0;
   };
-  using Entries = std::vector<Entry>;
 
   std::shared_ptr<const Entries> Get() const { return entries_.Get(); }
 
-  static const Header* Find(const Entries& entries, std::string_view text) {
-    for (const Entry& entry : entries) {
-      if (entry.text == text) return &entry.header;
-    }
-    return nullptr;
-  }
-
-  void Add(std::string_view text, const Header& header) {
+  void Add(std::string_view text, const Header& header,
+           std::uint64_t keys_generation) {
     const MutexLock lock(mutex_);
     const std::shared_ptr<const Entries> old = entries_.Get();
-    // One that writes something else into each is not worth more memory.
-    if (old->size() == kMost || Find(*old, text) != nullptr) return;
+    if (!old->TakesMore(keys_generation) || old->Find(text) != nullptr) return;
     auto entries = std::make_shared<Entries>(*old);
-    entries->push_back({.text = std::string(text), .header = header});
+    if (entries->entries_.size() == Entries::kMost) entries->entries_.clear();
+    entries->entries_.emplace_back(text, header);
+    entries->keys_generation_ = keys_generation;
     entries_.Set(std::move(entries));
   }
 
  private:
-  static constexpr std::size_t kMost = 8;
-
   Mutex mutex_;  // of those that add
   internal::Snapshot<Entries> entries_{std::make_shared<Entries>()};
 };
@@ -451,9 +461,10 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
   const absl::StatusOr<TokenParts> parts =
       Split(token, options_.max_token_bytes);
   if (!parts.ok()) return parts.status();
+  const std::uint64_t keys_generation = keys_.generation();
   const std::shared_ptr<const SeenHeaders::Entries> seen_headers =
       seen_headers_->Get();
-  const Header* const seen = SeenHeaders::Find(*seen_headers, parts->header);
+  const Header* const seen = seen_headers->Find(parts->header);
   HeaderReader reader;
   if (seen == nullptr) {
     const std::optional<std::string> text = Base64UrlDecode(parts->header);
@@ -523,7 +534,9 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
     return Unauthenticated(auth_reason::kTokenSignature,
                            "the token's signature does not match");
   }
-  if (seen == nullptr) seen_headers_->Add(parts->header, header);
+  if (seen == nullptr && seen_headers->TakesMore(keys_generation)) {
+    seen_headers_->Add(parts->header, header, keys_generation);
+  }
   const std::optional<std::string> payload = Base64UrlDecode(parts->payload);
   if (!payload.has_value()) {
     return Malformed("the token's claims are not base64url");

@@ -216,9 +216,10 @@ void CallState::RefuseMalformed() {
   };
   switch (const OpsKind kind = KindOf(*ops); kind) {
     case OpsKind::kMessage:
-      if (method_->callback && !sustained_.load(std::memory_order_relaxed) &&
+      if (method_->callback &&
+          message_tag_.load(std::memory_order_relaxed) == nullptr &&
           MayCompleteInline()) {
-        sustained_.store(true, std::memory_order_relaxed);
+        message_tag_.store(ops->core_cq_tag(), std::memory_order_relaxed);
         InlineCompletions::Sustain(*ops);
       }
       [[fallthrough]];
@@ -228,7 +229,9 @@ void CallState::RefuseMalformed() {
       DescribeSends(kind, *ops, batch);
       BeforeSend(batch);
       ending_.Pass();
-      start(InlineCompletions::AroundSends(call->call()), *call);
+      start(InlineCompletions::AroundSends(
+                call->call(), message_tag_.load(std::memory_order_relaxed)),
+            *call);
       return;
     }
     case OpsKind::kCompletion: {

@@ -192,8 +192,8 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   // Steps whose OnStart ran; those finish.
   std::size_t started_ = 0;
   bool finished_ = false;
-  // The tag of its messages, which all have the same one, has been seen to.
-  std::atomic<bool> sustained_{false};
+  // Of a callback stream, once one was sent; all of its messages have the same.
+  std::atomic<const void*> message_tag_{nullptr};
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/inline_completions.h"
 
+#include <memory>
+
 #include "grpc/grpc.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/support/callback_common.h"
@@ -15,6 +17,33 @@ constexpr std::size_t kMostReactions = 64;
 
 constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
 
+// What gRPC completed on the way, of any call, or the start of one. It goes to
+// the queue after all: nobody knows for how long this thread will be busy, or
+// whether with waiting for just that.
+class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
+ public:
+  /// By way of the queue of `call`.
+  static void PutBack(const Reaction& reaction, grpc_call* call) {
+    auto* const other = new OtherReaction(reaction);
+    // An empty batch is complete when it is started.
+    grpc_call_start_batch(call, nullptr, 0,
+                          static_cast<grpc_completion_queue_functor*>(other),
+                          nullptr);
+  }
+
+ private:
+  explicit OtherReaction(const Reaction& reaction)
+      : grpc_completion_queue_functor{}, reaction_(reaction) {
+    functor_run = [](grpc_completion_queue_functor* self, int /*ok*/) {
+      const std::unique_ptr<OtherReaction> other(
+          static_cast<OtherReaction*>(self));
+      other->reaction_.Run();
+    };
+  }
+
+  const Reaction reaction_;
+};
+
 [[gnu::hot]] void InlineCompletions::Reaction::Run() const {
   auto* const functor = static_cast<grpc_completion_queue_functor*>(tag);
   functor->functor_run(functor, ok);
@@ -22,30 +51,32 @@ constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
 
 [[gnu::hot]] void InlineCompletions::Start(
     grpc::internal::CallOpSetInterface& ops, grpc::internal::Call& call) {
-  Start(call.cq()->cq(), ops.core_cq_tag(), [&] { ops.FillOps(&call); });
+  Start(call, ops.core_cq_tag(), [&] { ops.FillOps(&call); });
 }
 
-[[gnu::hot]] void InlineCompletions::Start(grpc_completion_queue* queue,
+[[gnu::hot]] void InlineCompletions::Start(const grpc::internal::Call& call,
                                            const void* tag,
                                            absl::FunctionRef<void()> start) {
-  if (count_ - run_ == reactions_.size() || count_ >= kMostReactions ||
-      other_.tag != nullptr) {
+  if (count_ - run_ == reactions_.size() || count_ >= kMostReactions) {
     start();
     return;
   }
+  grpc_call* const core_call = call.call();
+  grpc_completion_queue* const queue = call.cq()->cq();
+  // Once it is started, another thread may be done with the call.
+  grpc_call_ref(core_call);
   grpc_completion_queue_thread_local_cache_init(queue);
-  // Once it is started, another thread may be done with the batch.
   start();
   Reaction reaction;
   if (grpc_completion_queue_thread_local_cache_flush(queue, &reaction.tag,
-                                                     &reaction.ok) == 0) {
-    return;
+                                                     &reaction.ok) != 0) {
+    if (reaction.tag == tag) {
+      reactions_[count_++ % reactions_.size()] = reaction;
+    } else {
+      OtherReaction::PutBack(reaction, core_call);
+    }
   }
-  if (reaction.tag == tag) {
-    reactions_[count_++ % reactions_.size()] = reaction;
-  } else {
-    other_ = reaction;
-  }
+  grpc_call_unref(core_call);
 }
 
 [[gnu::hot]] void InlineCompletions::HoldBack(
@@ -75,21 +106,18 @@ constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
   Watch();
   while (run_ != count_) {
     const Reaction next = reactions_[run_++ % reactions_.size()];
+    reacting_to_ = next.tag;
     next.Run();
   }
-  sends_of_ = nullptr;
-  adopts_ = false;
-  if (other_.tag != nullptr) other_.Run();
+  reacting_to_ = nullptr;
 }
 
 [[gnu::hot]] InlineCompletions* InlineCompletions::AroundSends(
-    const grpc_call* call) {
+    const grpc_call* call, const void* message_tag) {
   if (current == nullptr) return nullptr;
-  if (current->adopts_) {
-    current->adopts_ = false;
-    current->sends_of_ = call;
-  }
-  return current->sends_of_ == call ? current : nullptr;
+  const bool reacts =
+      message_tag != nullptr && current->reacting_to_ == message_tag;
+  return reacts || current->call_ == call ? current : nullptr;
 }
 
 [[gnu::hot]] void InlineCompletions::Sustain(
@@ -110,6 +138,7 @@ constinit thread_local InlineCompletions* InlineCompletions::current = nullptr;
     return;
   }
   InlineCompletions completions;
+  completions.reacting_to_ = tag;
   reaction->force_run(ok != 0);
   completions.Run();
 }

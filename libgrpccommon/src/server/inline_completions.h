@@ -24,8 +24,8 @@ namespace grpccommon::internal {
 /// the end is held back until the handler has returned (or LongHandlers starts
 /// it).
 ///
-/// A stream's messages go on like that: what a reaction sends, of that call,
-/// and gRPC takes at once, is reacted to next, on the same thread.
+/// A stream's messages go on like that: what the reaction to one of them sends
+/// on its call, and gRPC takes at once, is reacted to next, on the same thread.
 ///
 /// On the stack around a handler, or what ends a call in its place, or the
 /// reaction to a message, on a thread of gRPC's that calls back, which holds no
@@ -34,7 +34,7 @@ class InlineCompletions {
  public:
   /// `long_handlers` is borrowed and must outlive the call.
   InlineCompletions(const grpc_call* call, LongHandlers& long_handlers)
-      : call_(call), sends_of_(call), long_handlers_(&long_handlers) {
+      : call_(call), long_handlers_(&long_handlers) {
     current = this;
   }
   ~InlineCompletions() { current = nullptr; }
@@ -51,9 +51,10 @@ class InlineCompletions {
     return current != nullptr && current->call_ == call ? current : nullptr;
   }
 
-  /// The one around the handler of `call`, or around reactions whose sends are
-  /// this call's, that this thread is in; or null.
-  static InlineCompletions* AroundSends(const grpc_call* call);
+  /// The same, or the one around the reaction to a message of `call`, whose
+  /// messages have the tag `message_tag` (null if none was sent yet).
+  static InlineCompletions* AroundSends(const grpc_call* call,
+                                        const void* message_tag);
 
   /// `ops` is the first message of a callback stream, not started yet. Wherever
   /// the reaction to it, or to one after it, is run, it has one of these around
@@ -63,9 +64,9 @@ class InlineCompletions {
   /// Starts `ops`, and remembers the reaction if they complete at once.
   void Start(grpc::internal::CallOpSetInterface& ops,
              grpc::internal::Call& call);
-  /// The same for a batch of the core's, which `start()` starts, with a functor
-  /// for its tag.
-  void Start(grpc_completion_queue* queue, const void* tag,
+  /// The same for a batch of the core's, which `start()` starts on `call`, with
+  /// a functor for its tag.
+  void Start(const grpc::internal::Call& call, const void* tag,
              absl::FunctionRef<void()> start);
 
   /// Holds back `ops`, the batch that watches for the end of the call.
@@ -89,9 +90,10 @@ class InlineCompletions {
     int ok = 0;
     void Run() const;
   };
+  class OtherReaction;
 
-  // Around a reaction: for the call that it sends on.
-  InlineCompletions() : adopts_(true) { current = this; }
+  // Around the reaction to a message.
+  InlineCompletions() { current = this; }
   static void RunSustained(grpc_completion_queue_functor* tag, int ok);
 
   // Constant-initialised and of the library alone, so read without a guard.
@@ -99,10 +101,8 @@ class InlineCompletions {
 
   // Null once the handler has returned.
   const grpc_call* call_ = nullptr;
-  // Null once the reactions have run.
-  const grpc_call* sends_of_ = nullptr;
-  // The next call that sends becomes the one above.
-  bool adopts_ = false;
+  // The tag of what is reacted to.
+  const void* reacting_to_ = nullptr;
   // Around handlers.
   LongHandlers* long_handlers_ = nullptr;
   std::optional<HeldBatch> held_back_;
@@ -111,9 +111,6 @@ class InlineCompletions {
   std::array<Reaction, 4> reactions_;
   std::size_t run_ = 0;
   std::size_t count_ = 0;
-  // What gRPC completed on the way: of any call, or the start of one. Its code
-  // must not run within the handler, and no second one may wait behind it.
-  Reaction other_;
 };
 
 }  // namespace grpccommon::internal

@@ -165,7 +165,7 @@ class LastReaction : public grpc_completion_queue_functor {
     return;
   }
   InlineCompletions completions(call.call(), state.long_handlers());
-  completions.Start(call.cq()->cq(), last.tag(), [&] { last.Start(); });
+  completions.Start(call, last.tag(), [&] { last.Start(); });
   completions.Run();
 }
 

@@ -333,6 +333,7 @@ struct Server::Impl {
   absl::Status Serve();
   absl::Status BeginChecks();
   void EndChecks();
+  void SetHealth(ServingStatus status);
   absl::Status Listen();
   absl::Status ListenHttp();
   Readiness Ready();
@@ -619,15 +620,24 @@ absl::Status Server::Impl::Serve() {
   }
   if (absl::Status status = BeginChecks(); !status.ok()) return status;
   if (absl::Status status = ListenHttp(); !status.ok()) return status;
-  if (absl::Status status = Listen(); !status.ok()) return status;
-  for (const std::string& service : call_path.service_names()) {
-    health->SetServing(service, ServingStatus::kServing);
+  // A watch that comes with the first connection is not to hear first that the
+  // service is unknown.
+  SetHealth(ServingStatus::kServing);
+  if (absl::Status status = Listen(); !status.ok()) {
+    SetHealth(ServingStatus::kNotServing);
+    return status;
   }
-  health->SetServing("", ServingStatus::kServing);
   EnterPhase(ServerPhase::kServing);
   if (http_server != nullptr) http_server->Start();
   return *registry != nullptr ? Announce(*std::move(registry))
                               : absl::OkStatus();
+}
+
+void Server::Impl::SetHealth(ServingStatus status) {
+  for (const std::string& service : call_path.service_names()) {
+    health->SetServing(service, status);
+  }
+  health->SetServing("", status);
 }
 
 absl::Status Server::Impl::Announce(std::shared_ptr<Registry> registry) {

@@ -61,8 +61,8 @@ struct VerifiedToken {
 /// `scope` or `scp`, and the other string claims as attributes. A token without
 /// `sub` names nobody and is refused.
 ///
-/// Thread-safe; takes no lock that two threads share, but for a header that is
-/// one of the first few of its kind.
+/// Thread-safe; takes no lock that two threads share, but for the first few
+/// tokens whose headers differ after keys have changed.
 class GRPCCOMMON_EXPORT JwtVerifier {
  public:
   /// `keys` is borrowed and must outlive the verifier.

@@ -264,7 +264,8 @@ struct ServerOptions {
   /// mutexes are locked, as it is. Otherwise Start ends it, for the whole
   /// process: where Abseil was built without NDEBUG, as Debian's is, gRPC's own
   /// mutexes pay for it with a tenth of what a call costs. Only mutexes of
-  /// Abseil's are looked at, the application's among them.
+  /// Abseil's are looked at, the application's among them. The search must not
+  /// be switched on again while gRPC runs.
   bool mutex_deadlock_detection = false;
   /// In place of one made from `log`.
   std::shared_ptr<LogSink> log_sink;
