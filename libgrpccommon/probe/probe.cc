@@ -242,6 +242,7 @@ Outcome ProbeUntilServing(
     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   const auto end = steady_clock::now() + *options.wait;
   nanoseconds pause = milliseconds(50);
+  std::optional<Outcome> before;
   for (;;) {
     const nanoseconds left =
         std::max<nanoseconds>(end - steady_clock::now(), milliseconds(1));
@@ -253,11 +254,17 @@ Outcome ProbeUntilServing(
         outcome.code == ExitCode::kNoHealthService) {
       return outcome;
     }
-    if (steady_clock::now() + pause >= end) {
+    const auto now = steady_clock::now();
+    if (now + pause >= end) {
+      // An attempt that the end cut short says less than the one before it.
+      if (now >= end && outcome.status.empty() && before.has_value()) {
+        outcome = *std::move(before);
+      }
       outcome.error =
           absl::StrCat("not within ", Text(*options.wait), ": ", outcome.error);
       return outcome;
     }
+    before = std::move(outcome);
     std::this_thread::sleep_for(pause);
     pause = std::min<nanoseconds>(2 * pause, std::chrono::seconds(1));
   }

@@ -48,6 +48,7 @@ using test::Style;
 using test::TestServer;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
 using Case = std::tuple<Style, CallKind>;
@@ -501,6 +502,46 @@ TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
   }
   EXPECT_EQ(server.probe().entered, 0);
   EXPECT_EQ(recorder->WaitForCodes(2).size(), 2u);
+}
+
+TEST_P(StyleTest, ARequestThatNeverComesIsToldFromOneThatWasGivenUp) {
+  const auto recorder = std::make_shared<CallRecorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  const auto channel = server.channel();
+  const auto begin = [&](grpc::ClientContext& context) {
+    auto call = TestServer::BeginCall(*channel, context);
+    // When this has been answered, the server has read of the other as well.
+    EXPECT_TRUE(server.Call(CallKind::kUnary).status.ok());
+    return call;
+  };
+  {
+    grpc::ClientContext context;
+    const auto call = begin(context);
+    call->WritesDone();
+    const grpc::Status status = call->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(ReasonOf(FromGrpcStatus(status)), "MALFORMED_REQUEST");
+    EXPECT_THAT(status.error_message(), HasSubstr("no message"));
+  }
+  {
+    grpc::ClientContext context;
+    const auto call = begin(context);
+    context.TryCancel();
+    EXPECT_EQ(call->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 100ms);
+    const auto call = begin(context);
+    EXPECT_EQ(call->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  EXPECT_THAT(recorder->WaitForCodes(6),
+              UnorderedElementsAre(grpc::StatusCode::OK, grpc::StatusCode::OK,
+                                   grpc::StatusCode::OK,
+                                   grpc::StatusCode::INVALID_ARGUMENT,
+                                   grpc::StatusCode::CANCELLED,
+                                   grpc::StatusCode::DEADLINE_EXCEEDED));
+  EXPECT_EQ(server.probe().entered, 3);
 }
 
 TEST_P(StyleTest, AMalformedRequestIdIsReplacedByAUuid) {

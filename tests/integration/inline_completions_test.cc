@@ -684,7 +684,7 @@ TEST(InlineCompletionsTest, AStreamMayBeCancelledAmidItsMessages) {
     grpc::ClientContext context;
     const auto reader = served.stub().ServerStream(&context, request);
     EchoResponse response;
-    for (int j = 0; j < i; ++j) ASSERT_TRUE(reader->Read(&response));
+    for (int j = 0; j <= i; ++j) ASSERT_TRUE(reader->Read(&response));
     context.TryCancel();
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }

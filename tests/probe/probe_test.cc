@@ -509,6 +509,15 @@ TEST(ProbeTest, WaitsNoLongerThanItWasTold) {
       Probe({"--addr=" + refusing.address(), "--wait=200ms"});
   EXPECT_EQ(refused.code, 4);
   EXPECT_THAT(refused.err, HasSubstr("not within 200ms: not serving"));
+  // What the last attempt had no time to hear does not hide what others heard.
+  ScriptedHealthServer falling_silent(
+      {.messages = {HealthAnswer(2)}, .end = grpc::Status::OK});
+  Process waiting(PROBE, {"--addr=" + falling_silent.address(), "--wait=1s"});
+  while (falling_silent.calls() < 1) std::this_thread::yield();
+  falling_silent.SetScript({});
+  const Process::End cut_short = waiting.Wait();
+  EXPECT_EQ(cut_short.code, 4);
+  EXPECT_THAT(cut_short.err, HasSubstr("not within 1s: not serving"));
   // Also where a single attempt might take longer.
   ScriptedHealthServer silent({});
   EXPECT_EQ(Probe({"--addr=" + silent.address(), "--wait=100ms"}).code, 3);

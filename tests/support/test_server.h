@@ -122,6 +122,21 @@ class TestServer {
         &channel, method, &context, grpc::ByteBuffer(&slice, 1), &response);
   }
 
+  /// A call of the same method that has begun, and whose request is still to
+  /// come.
+  static std::unique_ptr<
+      grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>>
+  BeginCall(grpc::ChannelInterface& channel, grpc::ClientContext& context) {
+    const grpc::internal::RpcMethod method(
+        "/echo.v1.EchoService/Unary",
+        grpc::internal::RpcMethod::BIDI_STREAMING);
+    return std::unique_ptr<
+        grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>>(
+        grpc::internal::ClientReaderWriterFactory<
+            grpc::ByteBuffer, grpc::ByteBuffer>::Create(&channel, method,
+                                                        &context));
+  }
+
   /// On another channel.
   static CallResult CallOn(EchoService::Stub& stub, CallKind kind,
                            grpc::ClientContext& context) {

@@ -27,14 +27,14 @@ constexpr Clock::Duration kDeadlineSlack = std::chrono::milliseconds(10);
 constexpr Clock::Duration kBrief = std::chrono::milliseconds(1);
 
 thread_local std::size_t noted_request_bytes = 0;
-thread_local std::string noted_fault;
+thread_local absl::Status noted_fault;
 
 }  // namespace
 
 [[gnu::hot]] void NoteRequest(std::size_t bytes) {
   noted_request_bytes = bytes;
 }
-void NoteMalformed(std::string why) { noted_fault = std::move(why); }
+void NoteUnread(absl::Status why) { noted_fault = std::move(why); }
 
 [[gnu::hot]] CallState::~CallState() {
   ending_.Take();
@@ -131,18 +131,19 @@ absl::Status CallState::RunStart(const ChainStep& step) {
   return Verdict::kAdmitted;
 }
 
-void CallState::RefuseMalformed() {
+void CallState::RefuseUnread() {
   for (const ChainStep& step : method_->steps) {
     if (step.interceptor->stage() != Stage::kObserve) break;
     ++started_;
     // Observers cannot admit what nobody can read; their verdict is moot.
     if (step.hooks.start) RunStart(step).IgnoreError();
   }
-  const std::string fault = std::exchange(noted_fault, {});
-  Refuse(nullptr,
-         WithReason(absl::InvalidArgumentError(
-                        fault.empty() ? "the request does not parse" : fault),
-                    "MALFORMED_REQUEST", kErrorDomain));
+  absl::Status why = std::exchange(noted_fault, absl::OkStatus());
+  if (absl::IsCancelled(why) && IsLate()) {
+    why = absl::DeadlineExceededError(
+        "the deadline passed before the request had come");
+  }
+  Refuse(nullptr, why);
 }
 
 [[gnu::hot]] void CallState::Refuse(const ServerInterceptor* interceptor,
@@ -375,6 +376,10 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   return call_.cancelled();
 }
 
+bool CallState::IsLate() const {
+  return call_.deadline().has_value() && call_.remaining() <= kDeadlineSlack;
+}
+
 [[gnu::hot]] void CallState::Finish(grpc::Status& status) {
   finished_ = true;
   if (started_ > 0) {
@@ -382,12 +387,10 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   }
   if (status.ok() && started_ > 0 && EndedBeforeReply()) {
     // The client will never see the handler's OK, and neither shall the log.
-    const bool late =
-        call_.deadline().has_value() && call_.remaining() <= kDeadlineSlack;
-    status = late ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
-                                 "the deadline passed before the reply")
-                  : grpc::Status(grpc::StatusCode::CANCELLED,
-                                 "the client cancelled before the reply");
+    status = IsLate() ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                     "the deadline passed before the reply")
+                      : grpc::Status(grpc::StatusCode::CANCELLED,
+                                     "the client cancelled before the reply");
   }
   for (std::size_t i = started_; i-- > 0;) {
     const ChainStep& step = method_->steps[i];

@@ -145,9 +145,9 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   /// Admit again. Without it, waits on this thread.
   Verdict Admit(const std::function<void()>& resume);
 
-  /// Refuses the call because its request does not parse: only observers see
-  /// it.
-  void RefuseMalformed();
+  /// Refuses the call because its request could not be read: only observers
+  /// see it.
+  void RefuseUnread();
 
   /// Runs the finish hooks of a call that was refused before its handler, and
   /// returns the status to send.
@@ -183,6 +183,7 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   void Sent(grpc::experimental::InterceptorBatchMethods& batch);
   void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
   bool EndedBeforeReply();
+  bool IsLate() const;
   void Finish(grpc::Status& status);
 
   grpc::experimental::ServerRpcInfo& info_;
@@ -227,8 +228,8 @@ class CallStateFactory
 };
 
 /// What a guarded handler's Deserialize learns of a request, for the CallState
-/// that gRPC calls next on this thread: its size, and why it does not parse.
+/// that gRPC calls next on this thread: its size, and why there is none.
 void NoteRequest(std::size_t bytes);
-void NoteMalformed(std::string why);
+void NoteUnread(absl::Status why);
 
 }  // namespace grpccommon::internal

@@ -10,6 +10,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "grpc/byte_buffer.h"
+#include "grpc/grpc.h"
 #include "grpc/slice.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/server_context.h"
@@ -72,7 +73,7 @@ class GuardedHandler : public MethodHandler {
     CallState* const state = CallState::Of(*param.server_context);
     state->Begin(method_, method_.method.path, param.request);
     if (!param.status.ok()) {
-      state->RefuseMalformed();
+      state->RefuseUnread();
       Refuse(*state, param, method_.callback);
     } else if (method_.callback) {
       AdmitCallback(*state, param, true);
@@ -83,17 +84,32 @@ class GuardedHandler : public MethodHandler {
 
   [[gnu::hot]] void* Deserialize(grpc_call* call, grpc_byte_buffer* bytes,
                                  grpc::Status* status, void** data) override {
+    const bool came = bytes != nullptr;
     const KeptBytes kept(bytes);
     void* const request = inner_.Deserialize(call, bytes, status, data);
     NoteRequest(kept.size());
-    if (!status->ok() && method_.method.descriptor != nullptr) {
-      NoteMalformed(ExplainMalformed(*method_.method.descriptor->input_type(),
-                                     kept.Flatten()));
-    }
+    if (!status->ok()) NoteUnread(came ? WhyMalformed(kept) : WhyNone(call));
     return request;
   }
 
  private:
+  absl::Status WhyMalformed(const KeptBytes& bytes) const {
+    if (method_.method.descriptor == nullptr) {
+      return MalformedRequest("the request does not parse");
+    }
+    return MalformedRequest(ExplainMalformed(
+        *method_.method.descriptor->input_type(), bytes.Flatten()));
+  }
+
+  static absl::Status WhyNone(const grpc_call* call) {
+    // Also true of a client whose deadline has passed.
+    if (grpc_call_failed_before_recv_message(call) != 0) {
+      return absl::CancelledError(
+          "the client cancelled before its request had come");
+    }
+    return MalformedRequest("the request has no message");
+  }
+
   // `inlined` says whether this is the thread of gRPC's that called us, whose
   // reactions may run on it.
   [[gnu::hot]] void AdmitCallback(CallState& state,

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/descriptor.h"
+#include "grpccommon/base/string_view.h"
 #include "grpccommon/base/utf8.h"
+#include "grpccommon/status/details.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -89,6 +91,11 @@ std::optional<std::string> FindFault(const Descriptor& type,
 }
 
 }  // namespace
+
+absl::Status MalformedRequest(std::string_view why) {
+  return WithReason(absl::InvalidArgumentError(ToAbsl(why)),
+                    "MALFORMED_REQUEST", kErrorDomain);
+}
 
 std::string ExplainMalformed(const Descriptor& descriptor,
                              std::string_view bytes) {

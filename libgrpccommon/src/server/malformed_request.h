@@ -4,11 +4,16 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+
 namespace google::protobuf {
 class Descriptor;
 }
 
 namespace grpccommon::internal {
+
+/// The refusal of a request that is not a message, reason MALFORMED_REQUEST.
+absl::Status MalformedRequest(std::string_view why);
 
 /// Says why `bytes` are not a message of type `descriptor`: which string field
 /// is not UTF-8, or after which field the bytes make no sense any more. Never
