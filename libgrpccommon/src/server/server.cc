@@ -333,7 +333,7 @@ struct Server::Impl {
   absl::Status Serve();
   absl::Status BeginChecks();
   void EndChecks();
-  void SetHealth(ServingStatus status);
+  void SetHealth(ServingStatus status) const;
   absl::Status Listen();
   absl::Status ListenHttp();
   Readiness Ready();
@@ -633,7 +633,7 @@ absl::Status Server::Impl::Serve() {
                               : absl::OkStatus();
 }
 
-void Server::Impl::SetHealth(ServingStatus status) {
+void Server::Impl::SetHealth(ServingStatus status) const {
   for (const std::string& service : call_path.service_names()) {
     health->SetServing(service, status);
   }
