@@ -50,7 +50,7 @@ int main() {
   // Only methods whose contract says that they are idempotent can be hedged.
   grpccommon::ClientManagerOptions options{.registry = registry};
   options.defaults.methods.push_back(
-      {.hedging = grpccommon::HedgingPolicy{.delay = 20ms, .max_extra = 0.2}});
+      {.hedging = grpccommon::HedgingPolicy{.delay = 20ms, .max_extra = 0.5}});
   auto manager = grpccommon::ClientManager::Create(std::move(options));
   if (!manager.ok()) return grpccommon::ExitWith(manager.status());
   const auto client = (*manager)->Get<greeter::GreeterService>();
