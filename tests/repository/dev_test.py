@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev tells what is wrong with its arguments before it builds anything."""
+"""./dev tells what is wrong with its arguments before it builds anything, and
+`check --all --resume` leaves out nothing that was not good."""
 
 import pathlib
 import re
@@ -109,7 +110,6 @@ class DevTest(unittest.TestCase):
         self.refused("token: --subject is missing", "token")
         self.refused("token: --subject is missing",
                      "token", "--role", "admin")
-
 
 
 # In place of the programs that take long: notes how it was called, and fails if

@@ -109,7 +109,6 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
     reacting_to_ = next.tag;
     next.Run();
   }
-  reacting_to_ = nullptr;
 }
 
 [[gnu::hot]] InlineCompletions* InlineCompletions::AroundSends(

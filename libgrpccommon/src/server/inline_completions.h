@@ -41,9 +41,10 @@ class InlineCompletions {
   InlineCompletions(const InlineCompletions&) = delete;
   InlineCompletions& operator=(const InlineCompletions&) = delete;
 
-  /// Whether this thread has one. A handler that is called then is another
-  /// call's, a reaction itself, and does without: or the next call's handler
-  /// could come within its reactions, and so on up the stack.
+  /// Whether this thread has one. A handler that is called then does without,
+  /// or the next call's could come within its reactions, and so on up the
+  /// stack. What is put back into the queue is not called so; a gRPC that calls
+  /// back without a queue might.
   static bool OnThisThread() { return current != nullptr; }
 
   /// The one around the handler of `call` that this thread is in, or null.
