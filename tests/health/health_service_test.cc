@@ -145,6 +145,16 @@ TEST_F(HealthServiceTest, AWatchOfAnUnknownServiceWaitsForIt) {
   context.TryCancel();
 }
 
+TEST_F(HealthServiceTest, RefusesARequestThatIsTooLargeToKeep) {
+  grpc::ClientContext first;
+  const Reader reader = Watch(first, std::string(1000, 'x'));
+  EXPECT_EQ(Next(reader), proto::HealthCheckResponse::SERVICE_UNKNOWN);
+  first.TryCancel();
+  grpc::ClientContext second;
+  EXPECT_EQ(Watch(second, std::string(1100, 'x'))->Finish().error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(HealthServiceTest, OfManyChangesASlowWatcherSeesTheLatest) {
   registry_->SetServing("a", ServingStatus::kServing);
   grpc::ClientContext context;

@@ -19,6 +19,7 @@
 #include "grpccommon/server/server.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
+#include "grpccommon/stream/reader.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "support/call_recorder.h"
 #include "support/echo_services.h"
@@ -44,11 +45,14 @@ using test::CallRecorder;
 using test::CallResult;
 using test::EchoRequest;
 using test::EchoResponse;
+using test::EchoService;
 using test::Style;
 using test::TestServer;
+using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 using namespace std::chrono_literals;
 
 using Case = std::tuple<Style, CallKind>;
@@ -502,6 +506,171 @@ TEST_P(StyleTest, ARequestThatIsNotAMessageIsAnInvalidArgument) {
   }
   EXPECT_EQ(server.probe().entered, 0);
   EXPECT_EQ(recorder->WaitForCodes(2).size(), 2u);
+}
+
+// What a client saw that sent these messages, with or without an end.
+grpc::Status SendStream(grpc::ChannelInterface& channel, const char* path,
+                        const std::vector<std::string>& messages, bool end,
+                        std::chrono::microseconds timeout = 20s) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  const auto call = TestServer::BeginCall(channel, context, path);
+  for (const std::string& bytes : messages) {
+    const grpc::Slice slice(bytes);
+    call->Write(grpc::ByteBuffer(&slice, 1));
+  }
+  if (end) call->WritesDone();
+  grpc::ByteBuffer ignored;
+  while (call->Read(&ignored)) {
+  }
+  return call->Finish();
+}
+constexpr const char* kStreams[] = {"/echo.v1.EchoService/ClientStream",
+                                    "/echo.v1.EchoService/BidiStream"};
+
+TEST_P(StyleTest, AMessageOfAStreamThatIsNoneIsAnInvalidArgument) {
+  const auto recorder = std::make_shared<CallRecorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  const std::string good("\x0a\x01y");
+  int calls = 0;
+  for (const char* const path : kStreams) {
+    for (const std::string& bad :
+         {std::string("\xff\xff"), std::string("\x0a\x01\xff")}) {
+      for (const bool end : {true, false}) {
+        for (const auto& messages :
+             {std::vector{good, bad, good}, std::vector{good, bad}}) {
+          server.probe().read = 0;
+          const grpc::Status status =
+              SendStream(*server.channel(), path, messages, end);
+          EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+          EXPECT_EQ(ReasonOf(FromGrpcStatus(status)), "MALFORMED_REQUEST");
+          EXPECT_THAT(status.error_message(), HasSubstr("message 2 of"));
+          EXPECT_EQ(server.probe().read, 1);
+          ++calls;
+        }
+      }
+    }
+    // The handlers reuse their message; an end is an end still.
+    EXPECT_TRUE(
+        SendStream(*server.channel(), path, {good, good, good}, true).ok());
+    EXPECT_TRUE(SendStream(*server.channel(), path, {}, true).ok());
+  }
+  std::vector<int> codes(calls, grpc::StatusCode::INVALID_ARGUMENT);
+  codes.insert(codes.end(), 4, grpc::StatusCode::OK);
+  EXPECT_THAT(recorder->WaitForCodes(codes.size()),
+              UnorderedElementsAreArray(codes));
+}
+
+TEST_P(StyleTest, AMessageOfAStreamThatIsTooLargeIsNotItsEnd) {
+  const auto recorder = std::make_shared<CallRecorder>();
+  ServerOptions options;
+  options.max_receive_message_bytes = 1000;
+  TestServer server(
+      GetParam(), false, [&](Server& s) { s.Use(recorder); }, options);
+  const std::string good("\x0a\x01y");
+  const std::string large =
+      std::string("\x0a\x88\x27") + std::string(5000, 'x');
+  for (int i = 0; i < 50; ++i) {
+    for (const char* const path : kStreams) {
+      EXPECT_EQ(SendStream(*server.channel(), path, {good, large}, i % 2 == 0)
+                    .error_code(),
+                grpc::StatusCode::RESOURCE_EXHAUSTED);
+    }
+  }
+  EXPECT_THAT(recorder->WaitForCodes(100),
+              Each(grpc::StatusCode::RESOURCE_EXHAUSTED));
+}
+
+// Counts whose uploads it was told are whole.
+class Uploads : public EchoService::CallbackService {
+ public:
+  std::atomic<int> whole{0};
+  std::atomic<int> lost{0};
+
+ private:
+  class Up final : public StreamReader<EchoRequest, EchoResponse> {
+   public:
+    Up(const grpc::CallbackServerContext& context, EchoResponse* response,
+       Uploads& uploads)
+        : StreamReader(context, response), uploads_(uploads) {}
+
+   private:
+    Flow OnMessage(EchoRequest& /*request*/) override { return Flow::kNext; }
+    void OnEnd() override {
+      ++uploads_.whole;
+      Finish(EchoResponse());
+    }
+    void OnCancelled() override { ++uploads_.lost; }
+    Uploads& uploads_;
+  };
+  class Both final : public StreamBidi<EchoRequest, EchoResponse> {
+   public:
+    Both(const grpc::CallbackServerContext& context, Uploads& uploads)
+        : StreamBidi(context), uploads_(uploads) {}
+
+   private:
+    Flow OnMessage(EchoRequest& /*request*/) override { return Flow::kNext; }
+    void OnEnd() override {
+      ++uploads_.whole;
+      Finish(absl::OkStatus());
+    }
+    void OnCancelled() override { ++uploads_.lost; }
+    Uploads& uploads_;
+  };
+
+  grpc::ServerReadReactor<EchoRequest>* ClientStream(
+      grpc::CallbackServerContext* context, EchoResponse* response) override {
+    return Up::Start(std::make_shared<Up>(*context, response, *this));
+  }
+  grpc::ServerBidiReactor<EchoRequest, EchoResponse>* BidiStream(
+      grpc::CallbackServerContext* context) override {
+    return Both::Start(std::make_shared<Both>(*context, *this));
+  }
+};
+
+TEST(StreamReaderTest, HalfAnUploadIsNeverTakenForAWholeOne) {
+  Uploads uploads;
+  auto server = *Server::Create(
+      {.name = "echo",
+       .grpc_address = "127.0.0.1:0",
+       .max_receive_message_bytes = 1000,
+       .drain_delay = 0s,
+       .log_sink = std::make_shared<testing::RecordingLogSink>()});
+  server->Add<EchoService>(uploads);
+  ASSERT_TRUE(server->Start().ok());
+  const auto channel =
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
+                          grpc::InsecureChannelCredentials());
+  const std::string good("\x0a\x01y");
+  const std::string large =
+      std::string("\x0a\x88\x27") + std::string(5000, 'x');
+  const std::vector<std::pair<std::string, grpc::StatusCode>> kBad = {
+      {std::string("\xff\xff"), grpc::StatusCode::INVALID_ARGUMENT},
+      {std::string("\x0a\x01\xff"), grpc::StatusCode::INVALID_ARGUMENT},
+      {large, grpc::StatusCode::RESOURCE_EXHAUSTED}};
+  int lost = 0;
+  for (const char* const path : kStreams) {
+    for (int i = 0; i < 50; ++i) {
+      for (const auto& [bad, code] : kBad) {
+        EXPECT_EQ(
+            SendStream(*channel, path, {good, bad}, i % 2 == 0).error_code(),
+            code);
+        ++lost;
+      }
+    }
+    // Deadlines that pass before the call has come, while it comes, and then.
+    for (int i = 0; i < 500; ++i) {
+      EXPECT_EQ(SendStream(*channel, path, {good}, false, i * 4us).error_code(),
+                grpc::StatusCode::DEADLINE_EXCEEDED);
+    }
+  }
+  EXPECT_EQ(uploads.whole, 0);
+  for (const char* const path : kStreams) {
+    EXPECT_TRUE(SendStream(*channel, path, {good, good}, true).ok());
+  }
+  server->Shutdown(0s, 5s);
+  EXPECT_EQ(uploads.whole, 2);
+  EXPECT_GE(uploads.lost, lost);
 }
 
 TEST_P(StyleTest, ARequestThatNeverComesIsToldFromOneThatWasGivenUp) {

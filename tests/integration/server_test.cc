@@ -100,6 +100,9 @@ TEST_F(ServerTest, NamesTheOptionThatIsOutOfRange) {
   refused({.max_metadata_bytes = 10}, "max_metadata_bytes");
   refused({.keepalive = {.time = 1ms}}, "keepalive.time");
   refused({.connection = {.max_age = 1ms}}, "connection.max_age");
+  // Their milliseconds are an int of gRPC's.
+  refused({.connection = {.max_age = 25h * 24}}, "connection.max_age");
+  refused({.connection = {.max_idle = 25h * 24}}, "connection.max_idle");
   refused({.grace_period = -1s}, "grace_period");
   refused({.memory_quota_bytes = 1}, "memory_quota_bytes must be");
   refused({.max_sync_threads = 1}, "max_sync_threads must be");
@@ -156,6 +159,10 @@ TEST_F(ServerTest, NobodyIsServedByAServerThatCannotBeAnnounced) {
           "announce: weight");
   refused({.registry = registry, .services = {"two words"}}, "127.0.0.1:0",
           "announce: ");
+  refused({.registry = registry, .services = {"a", "b", "a"}}, "127.0.0.1:0",
+          "announce: services names a twice");
+  refused({.registry = registry, .lease = {.ttl = 1ms}}, "127.0.0.1:0",
+          "announce: lease: ttl");
 }
 
 TEST_F(ServerTest, APortInUseIsNamedWithItsReason) {
@@ -511,6 +518,37 @@ TEST_F(ServerTest, ReflectsInBothVersions) {
   }
 }
 
+TEST_F(ServerTest, ReflectsOnUnguardedServicesToo) {
+  auto server = *Server::Create({.name = "echo",
+                                 .grpc_address = "127.0.0.1:0",
+                                 .drain_delay = 0s,
+                                 .log_sink = log_});
+  server->AddUnguarded(echo_);
+  ASSERT_THAT(server->Start(), IsOk());
+  EXPECT_THAT(ListByReflection(Plaintext(server->grpc_port()), kReflectionV1),
+              ::testing::Contains("echo.v1.EchoService"));
+}
+
+TEST_F(ServerTest, RefusesALargeQuestionOfReflection) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(server->Start(), IsOk());
+  auto stub = grpc::reflection::v1::ServerReflection::NewStub(
+      Plaintext(server->grpc_port()));
+  grpc::ClientContext context;
+  auto stream = stub->ServerReflectionInfo(&context);
+  grpc::reflection::v1::ServerReflectionRequest request;
+  grpc::reflection::v1::ServerReflectionResponse response;
+  request.set_file_by_filename(std::string(4000, 'x'));
+  stream->Write(request);
+  EXPECT_TRUE(stream->Read(&response));
+  request.set_file_by_filename(std::string(5000, 'x'));
+  stream->Write(request);
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_THAT(stream->Finish(),
+              AllOf(StatusIs(grpc::StatusCode::INVALID_ARGUMENT),
+                    MessageIs(HasSubstr("4096 bytes"))));
+}
+
 TEST_F(ServerTest, DoesNotReflectWhenToldNotTo) {
   auto server = *Create({.grpc_address = "127.0.0.1:0", .reflection = false});
   ASSERT_THAT(server->Start(), IsOk());
@@ -590,6 +628,166 @@ TEST_F(ServerTest, HooksRunInReverseAndInTheirPhase) {
   EXPECT_THAT(seen,
               ::testing::ElementsAre("b draining", "a draining", "c stopping"));
   EXPECT_EQ(log_->LinesWhere("msg", "server phase").size(), 4u);
+}
+
+TEST_F(ServerTest, AHookThatThrowsKeepsNothingElseFromTheEnd) {
+  std::vector<std::string> seen;
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  const auto note = [&seen](const char* name) {
+    return [&seen, name] { seen.emplace_back(name); };
+  };
+  const auto fail = [] { throw std::runtime_error("no such registry"); };
+  server->OnDrain(note("drain")).OnDrain(fail);
+  server->OnStopped(note("stopped")).OnStopped([] { throw 7; });
+  ASSERT_THAT(server->Start(), IsOk());
+  server->Shutdown(0s, 0s);
+  EXPECT_THAT(seen, ::testing::ElementsAre("drain", "stopped"));
+  EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+  EXPECT_EQ(log_->LinesWhere("exception", "no such registry").size(), 1u);
+  EXPECT_EQ(log_->LinesWhere("hook", "OnStopped").size(), 1u);
+}
+
+TEST_F(ServerTest, AHookMayAskForTheEnd) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  server->OnDrain([s = server.get()] { s->ShutdownNow(); });
+  server->OnStopped([s = server.get()] { s->Shutdown(); });
+  ASSERT_THAT(server->Start(), IsOk());
+  server->Shutdown(1h, 1h);
+  EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+}
+
+TEST_F(ServerTest, CanBeShutDownWithoutHavingStarted) {
+  {
+    const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+    server->Shutdown();
+    server->ShutdownNow();
+    EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+    EXPECT_THAT(server->Start(), StatusIs(absl::StatusCode::kCancelled));
+    EXPECT_EQ(server->grpc_port(), 0);
+  }
+  {
+    const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+    server->Shutdown();
+    EXPECT_EQ(server->Run(), 0);
+  }
+  const auto first = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(first->Start(), IsOk());
+  const auto second = *Create(
+      {.grpc_address = "127.0.0.1:" + std::to_string(first->grpc_port())});
+  EXPECT_THAT(second->Start(), StatusIs(absl::StatusCode::kUnavailable));
+  second->Shutdown();
+  EXPECT_EQ(second->phase(), ServerPhase::kStopped);
+}
+
+TEST_F(ServerTest, IsStartedOnceAlsoIfThatFails) {
+  auto first =
+      *Create({.grpc_address = "127.0.0.1:0", .http_address = "127.0.0.1:0"});
+  ASSERT_THAT(first->Start(), IsOk());
+  const auto second = *Create(
+      {.grpc_address = "127.0.0.1:" + std::to_string(first->grpc_port()),
+       .http_address = "127.0.0.1:0"});
+  EXPECT_THAT(second->Start(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(second->http_port(), 0);
+  first = nullptr;
+  EXPECT_THAT(second->Start(),
+              AllOf(StatusIs(absl::StatusCode::kFailedPrecondition),
+                    MessageIs(HasSubstr("only once"))));
+}
+
+TEST_F(ServerTest, NamesTheOneOfItsAddressesThatIsInUse) {
+  const auto first = *Create({.grpc_address = "127.0.0.1:0"});
+  ASSERT_THAT(first->Start(), IsOk());
+  const std::string taken = "127.0.0.1:" + std::to_string(first->grpc_port());
+  const auto refused = [&](ServerOptions options) {
+    const auto server = *Create(std::move(options));
+    EXPECT_THAT(server->Start(),
+                AllOf(StatusIs(absl::StatusCode::kUnavailable),
+                      MessageIs(HasSubstr(taken + ": Address already"))));
+    EXPECT_EQ(server->grpc_port(), 0);
+    EXPECT_EQ(server->plaintext_port(), 0);
+  };
+  refused({.grpc_address = "127.0.0.1:0", .plaintext_address = taken});
+  refused({.grpc_address = "unix:" + folder_.path() + "/socket",
+           .plaintext_address = taken});
+  refused({.grpc_address = taken, .plaintext_address = "127.0.0.1:0"});
+}
+
+// Runs a test's code while the server starts.
+class AtRegistration : public ServerInterceptor {
+ public:
+  explicit AtRegistration(std::function<void()> code)
+      : code_(std::move(code)) {}
+  std::string_view name() const override { return "at_registration"; }
+  Stage stage() const override { return Stage::kCheck; }
+  absl::StatusOr<Hooks> Register(const Method& /*method*/) override {
+    if (code_ != nullptr) std::exchange(code_, nullptr)();
+    return Hooks{};
+  }
+
+ private:
+  std::function<void()> code_;
+};
+
+TEST_F(ServerTest, IsNotServingAfterAShutdownThatCameWhileItStarted) {
+  const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  server->Use(std::make_shared<AtRegistration>(
+      [&] { std::thread([&] { server->Shutdown(); }).join(); }));
+  EXPECT_THAT(server->Start(), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+  EXPECT_EQ(server->grpc_port(), 0);
+}
+
+TEST_F(ServerTest, StartAndShutdownMayMeetAnywhere) {
+  for (int round = 0; round < 40; ++round) {
+    const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+    std::promise<void> starting;
+    server->Use(std::make_shared<AtRegistration>(
+        [&starting] { starting.set_value(); }));
+    std::thread ending([&] {
+      starting.get_future().wait();
+      // From here it takes Start about a millisecond.
+      const auto until = std::chrono::steady_clock::now() +
+                         round * std::chrono::microseconds(50);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+      server->Shutdown(0s, 0s);
+      EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+    });
+    const absl::Status started = server->Start();
+    EXPECT_THAT(started, AnyOf(IsOk(), StatusIs(absl::StatusCode::kCancelled)));
+    ending.join();
+    EXPECT_EQ(server->phase(), ServerPhase::kStopped);
+  }
+}
+
+TEST_F(ServerTest, RunEndsWithAShutdownByTheApplication) {
+  const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  auto code = std::async(std::launch::async, [&] { return server->Run(); });
+  while (server->phase() != ServerPhase::kServing) std::this_thread::yield();
+  server->Shutdown(0s, 0s);
+  EXPECT_EQ(code.get(), 0);
+}
+
+TEST_F(ServerTest, AnEndlessGraceDoesNotEndAtOnce) {
+  const auto server = *Create({.grpc_address = "127.0.0.1:0"});
+  std::promise<void> entered;
+  std::promise<void> leave;
+  probe_.on_enter = [&](grpc::ServerContextBase& /*context*/) {
+    entered.set_value();
+    leave.get_future().wait();
+  };
+  ASSERT_THAT(server->Start(), IsOk());
+  auto call = std::async(std::launch::async, [&] {
+    return Echo(Plaintext(server->grpc_port()), "hello", 30s);
+  });
+  entered.get_future().wait();
+  std::thread ending(
+      [&] { server->Shutdown(-1s, std::chrono::nanoseconds::max()); });
+  while (server->phase() != ServerPhase::kStopping) std::this_thread::yield();
+  leave.set_value();
+  EXPECT_THAT(call.get(), IsOk());
+  ending.join();
+  EXPECT_EQ(log_->LinesWhere("code", "CANCELLED").size(), 0u);
 }
 
 grpc::health::v1::HealthCheckResponse::ServingStatus Health(

@@ -122,14 +122,13 @@ class TestServer {
         &channel, method, &context, grpc::ByteBuffer(&slice, 1), &response);
   }
 
-  /// A call of the same method that has begun, and whose request is still to
-  /// come.
+  /// A call that has begun, and whose messages, of any bytes, are to come.
   static std::unique_ptr<
       grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>>
-  BeginCall(grpc::ChannelInterface& channel, grpc::ClientContext& context) {
+  BeginCall(grpc::ChannelInterface& channel, grpc::ClientContext& context,
+            const char* path = "/echo.v1.EchoService/Unary") {
     const grpc::internal::RpcMethod method(
-        "/echo.v1.EchoService/Unary",
-        grpc::internal::RpcMethod::BIDI_STREAMING);
+        path, grpc::internal::RpcMethod::BIDI_STREAMING);
     return std::unique_ptr<
         grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>>(
         grpc::internal::ClientReaderWriterFactory<

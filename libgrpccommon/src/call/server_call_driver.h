@@ -66,6 +66,9 @@ class GRPCCOMMON_EXPORT ServerCallDriver {
   static void set_cancelled(ServerCall& call) {
     call.cancelled_.store(true, std::memory_order_release);
   }
+  static void set_read_failed(ServerCall& call) {
+    call.read_failed_.store(true, std::memory_order_release);
+  }
   static void CountReceived(ServerCall& call, std::uint64_t bytes) {
     call.messages_received_.fetch_add(1, std::memory_order_relaxed);
     call.bytes_received_.fetch_add(bytes, std::memory_order_relaxed);

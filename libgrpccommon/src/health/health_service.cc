@@ -19,6 +19,10 @@ namespace {
 
 namespace proto = grpc::health::v1;
 
+// gRPC keeps the request for as long as the watch is open, and anybody may
+// watch.
+constexpr std::size_t kMostWatchRequestBytes = 1024;
+
 proto::HealthCheckResponse::ServingStatus ToProto(ServingStatus status) {
   return static_cast<proto::HealthCheckResponse::ServingStatus>(status);
 }
@@ -170,6 +174,9 @@ class HealthService::Impl : public proto::Health::CallbackService {
     }
     if (ended) {
       reactor->End(Ending());
+    } else if (request->ByteSizeLong() > kMostWatchRequestBytes) {
+      reactor->End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                                "the request is larger than 1024 bytes"));
     } else {
       reactor->Begin(registry_, request->service());
     }

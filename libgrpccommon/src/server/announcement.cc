@@ -2,6 +2,7 @@
 #include "server/announcement.h"
 
 #include <array>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "grpccommon/auth/token_provider.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/registry/registry_uri.h"
+#include "registry/instances.h"
 #include "server/within.h"
 
 namespace grpccommon::internal {
@@ -78,8 +80,14 @@ absl::Status CheckAnnouncement(const AnnounceOptions& options,
       AnnouncedAddress(options.address, grpc_address, /*port=*/1);
   if (!address.ok()) return address.status();
   absl::Status valid = CheckInstance(InstanceAt(*address, options));
+  valid.Update(Within("lease", CheckRegistrationOptions(options.lease)));
+  std::set<std::string_view> names;
   for (const std::string& service : options.services) {
     valid.Update(CheckServiceName(service));
+    if (!names.insert(service).second) {
+      valid.Update(absl::InvalidArgumentError(
+          absl::StrCat("services names ", service, " twice")));
+    }
   }
   return Within("announce", valid);
 }

@@ -7,12 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "call/interceptor_fence.h"
 #include "google/protobuf/message.h"
+#include "grpc/byte_buffer.h"
+#include "grpc/grpc.h"
+#include "grpc/support/time.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/call/metadata_keys.h"
 #include "grpccommon/status/convert.h"
 #include "grpccommon/status/details.h"
 #include "grpcpp/server_context.h"
 #include "server/grpc_access.h"
+#include "server/malformed_request.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -28,6 +32,31 @@ constexpr Clock::Duration kBrief = std::chrono::milliseconds(1);
 
 thread_local std::size_t noted_request_bytes = 0;
 thread_local absl::Status noted_fault;
+// What gRPC's core says of the read that completes on this thread.
+thread_local bool noted_read_ok = true;
+
+#if GRPCCOMMON_GRPC_CALL_HOOK
+void CompleteRead(grpc_completion_queue_functor* functor, int ok) {
+  noted_read_ok = ok != 0;
+  Complete(functor, ok);
+  noted_read_ok = true;
+}
+#endif
+
+// Whether the next read of `call` fails, whose last one brought nothing: it
+// waits for nothing then, neither after the end nor after a failure.
+bool NextReadFails(grpc_call* call, grpc_completion_queue* queue) {
+  grpc_byte_buffer* nothing = nullptr;
+  grpc_op op{};
+  op.op = GRPC_OP_RECV_MESSAGE;
+  op.data.recv_message.recv_message = &nothing;
+  if (grpc_call_start_batch(call, &op, 1, &op, nullptr) != GRPC_CALL_OK) {
+    return true;
+  }
+  const grpc_event event = grpc_completion_queue_pluck(
+      queue, &op, gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
+  return event.success == 0 || grpc_call_failed_before_recv_message(call) != 0;
+}
 
 }  // namespace
 
@@ -184,7 +213,12 @@ void CallState::RefuseUnread() {
       ending_.Take();
     }
     if (method_ != nullptr) {
-      if (received) Received(*batch);
+      if (received) {
+        Received(*batch);
+      } else if (void* const message = batch->GetRecvMessage();
+                 message != nullptr && !method_->raw) {
+        read_mark_.Put(*static_cast<google::protobuf::Message*>(message));
+      }
       BeforeSend(*batch);
     }
   }
@@ -248,6 +282,13 @@ void CallState::RefuseUnread() {
       }
       return;
     }
+    case OpsKind::kRead:
+      if (method_->callback) {
+        RunBy(*ops, CompleteRead);
+      } else {
+        read_queue_ = call->cq()->cq();
+      }
+      [[fallthrough]];
     case OpsKind::kOther:
       grpc::internal::Call intercepted(call->call(), this, call->cq(),
                                        call->max_receive_message_size(),
@@ -270,8 +311,13 @@ void CallState::BeforeSend(grpc::experimental::InterceptorBatchMethods& batch) {
 
 void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   void* const message = batch.GetRecvMessage();
-  if (message == nullptr) return;  // the client has sent its last
+  if (message == nullptr) {
+    NothingReceived();
+    return;
+  }
+  read_mark_.Forget();
   if (refusal_.load(std::memory_order_acquire) != nullptr) {
+    ServerCallDriver::set_read_failed(call_);
     FailRead(batch);
     return;
   }
@@ -292,10 +338,44 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     });
     if (!status.ok()) {
       Refuse(step.interceptor, status);
+      ServerCallDriver::set_read_failed(call_);
       FailRead(batch);
       return;
     }
   }
+}
+
+// The client has sent its last, or a read failed.
+void CallState::NothingReceived() {
+  const absl::Status why = WhyNothing();
+  if (why.ok()) return;
+  ServerCallDriver::set_read_failed(call_);
+  if (absl::IsCancelled(why)) {
+    ServerCallDriver::set_cancelled(call_);
+  } else {
+    Refuse(nullptr, why);
+  }
+}
+
+absl::Status CallState::WhyNothing() {
+  if (!read_mark_.Take()) {
+    return MalformedRequest(absl::StrCat("message ",
+                                         call_.messages_received() + 1,
+                                         " of the stream does not parse"));
+  }
+  grpc_call* const call = info_.server_context()->c_call();
+  if (grpc_call_failed_before_recv_message(call) != 0) {
+    return absl::CancelledError();
+  }
+  const bool failed = read_queue_ != nullptr ? NextReadFails(call, read_queue_)
+                                             : !noted_read_ok;
+  if (!failed) return absl::OkStatus();
+  // By our clock; by the client's it would have failed as above.
+  if (IsLate()) return absl::CancelledError();
+  // gRPC has told the client.
+  return absl::ResourceExhaustedError(
+      "a message of the stream is larger than max_receive_message_bytes, or "
+      "cannot be decompressed");
 }
 
 [[gnu::hot]] void CallState::Sent(

@@ -21,6 +21,7 @@
 #include "server/deadline_watch.h"
 #include "server/inline_completions.h"
 #include "server/long_handlers.h"
+#include "server/read_mark.h"
 #if GRPCCOMMON_GRPC_CALL_HOOK
 #include "grpcpp/impl/call_hook.h"
 #endif
@@ -179,6 +180,8 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   void Refuse(const ServerInterceptor* interceptor, const absl::Status& status);
   absl::Status RunStart(const ChainStep& step);
   void Received(grpc::experimental::InterceptorBatchMethods& batch);
+  void NothingReceived();
+  absl::Status WhyNothing();
   void BeforeSend(grpc::experimental::InterceptorBatchMethods& batch);
   void Sent(grpc::experimental::InterceptorBatchMethods& batch);
   void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
@@ -195,6 +198,10 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   bool finished_ = false;
   // Of a callback stream, once one was sent; all of its messages have the same.
   std::atomic<const void*> message_tag_{nullptr};
+  // The reading side's: what it reads into, and, of a synchronous call, the
+  // queue that tells what became of it.
+  ReadMark read_mark_;
+  grpc_completion_queue* read_queue_ = nullptr;
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

@@ -16,6 +16,7 @@
 #include "grpcpp/impl/call_op_set.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/callback_common.h"
 #include "grpcpp/support/message_allocator.h"
 
 namespace grpccommon::internal {
@@ -129,9 +130,12 @@ OpsKind Classify(const std::type_info& type) {
   }
   if (type == typeid(SendSet<CallOpSendMessage>)) return OpsKind::kMessage;
   if (type == typeid(SendSet<CallOpServerSendStatus>)) return OpsKind::kStatus;
-  if (std::string_view(type.name()) ==
-      "N4grpc17ServerContextBase12CompletionOpE") {
+  const std::string_view name = type.name();
+  if (name == "N4grpc17ServerContextBase12CompletionOpE") {
     return OpsKind::kCompletion;
+  }
+  if (name.starts_with("N4grpc8internal9CallOpSetINS0_17CallOpRecvMessageI")) {
+    return OpsKind::kRead;
   }
   return OpsKind::kOther;
 }
@@ -191,9 +195,22 @@ void FailRead(grpc::experimental::InterceptorBatchMethods& methods) {
     case OpsKind::kStatus:
       return DescribeAs<CallOpServerSendStatus>(ops, methods);
     case OpsKind::kOther:
+    case OpsKind::kRead:
     case OpsKind::kCompletion:
       break;
   }
+}
+
+void RunBy(CallOpSetInterface& ops, RunFunction run) {
+  // gRPC's callback handlers have tags of this kind for messages.
+  static_cast<grpc::internal::CallbackWithSuccessTag*>(
+      static_cast<grpc_completion_queue_functor*>(ops.core_cq_tag()))
+      ->functor_run = run;
+}
+
+[[gnu::hot]] void Complete(grpc_completion_queue_functor* functor, int ok) {
+  static_cast<grpc::internal::CallbackWithSuccessTag*>(functor)->force_run(ok !=
+                                                                           0);
 }
 
 [[gnu::hot]] void UnrefInfo(grpc::experimental::ServerRpcInfo& info) {

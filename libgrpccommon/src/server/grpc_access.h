@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/grpc_compat.h"
+#include "grpc/grpc.h"
 #include "grpcpp/impl/call_op_set.h"
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/impl/service_type.h"
@@ -41,6 +42,8 @@ enum class OpsKind : std::uintptr_t {
   kMessageAndStatus,
   kMessage,
   kStatus,
+  /// A message of a stream, to be read.
+  kRead,
   /// The batch that watches for a call's end.
   kCompletion,
 };
@@ -51,6 +54,12 @@ OpsKind KindOf(const grpc::internal::CallOpSetInterface& ops);
 /// to be that of `ops` and one of those that send.
 void DescribeSends(OpsKind kind, grpc::internal::CallOpSetInterface& ops,
                    grpc::internal::InterceptorBatchMethodsImpl& methods);
+
+/// Has gRPC run `run` in place of what it runs when `ops`, of a callback
+/// handler, are done, and which `Complete` runs. Requires them not started.
+using RunFunction = void (*)(grpc_completion_queue_functor* functor, int ok);
+void RunBy(grpc::internal::CallOpSetInterface& ops, RunFunction run);
+void Complete(grpc_completion_queue_functor* functor, int ok);
 
 /// Gives back the reference that a kCompletion batch takes of `info`, and
 /// itself gives back only if it is intercepted.

@@ -5,7 +5,7 @@
 
 #include "grpc/grpc.h"
 #include "grpcpp/completion_queue.h"
-#include "grpcpp/support/callback_common.h"
+#include "server/grpc_access.h"
 
 namespace grpccommon::internal {
 namespace {
@@ -121,24 +121,18 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
 
 [[gnu::hot]] void InlineCompletions::Sustain(
     grpc::internal::CallOpSetInterface& ops) {
-  // gRPC's callback handlers have tags of this kind for messages. Its function
-  // is called by way of `force_run`.
-  static_cast<grpc::internal::CallbackWithSuccessTag*>(
-      static_cast<grpc_completion_queue_functor*>(ops.core_cq_tag()))
-      ->functor_run = RunSustained;
+  RunBy(ops, RunSustained);
 }
 
 [[gnu::hot]] void InlineCompletions::RunSustained(
     grpc_completion_queue_functor* tag, int ok) {
-  auto* const reaction =
-      static_cast<grpc::internal::CallbackWithSuccessTag*>(tag);
   if (OnThisThread()) {
-    reaction->force_run(ok != 0);
+    Complete(tag, ok);
     return;
   }
   InlineCompletions completions;
   completions.reacting_to_ = tag;
-  reaction->force_run(ok != 0);
+  Complete(tag, ok);
   completions.Run();
 }
 

@@ -3,14 +3,20 @@
 
 #ifdef GRPCCOMMON_OWN_REFLECTION
 
+#include <array>
+#include <cstddef>
 #include <set>
 #include <utility>
 
+#include "base/grpc_compat.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
-#include "grpc/reflection/v1/reflection.grpc.pb.h"
+#include "grpc/reflection/v1/reflection.pb.h"
 #include "grpccommon/base/baton.h"
+#include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/server_context.h"
+#include GRPCCOMMON_GRPC_CALLBACK_HANDLERS_H
+#include GRPCCOMMON_GRPC_PROTO_UTILS_H
 
 namespace grpccommon::internal {
 namespace {
@@ -84,7 +90,6 @@ void AnswerExtensionNumbers(const std::string& name,
 void Answer(const std::vector<std::string>& services,
             const v1::ServerReflectionRequest& request,
             v1::ServerReflectionResponse& response) {
-  response.Clear();
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
   switch (request.message_request_case()) {
@@ -138,6 +143,13 @@ class ReflectionCall
       Finish(grpc::Status::OK);
       return;
     }
+    // Anybody may ask, and the answer repeats the question.
+    constexpr std::size_t kMostBytes = 4096;
+    if (request_.ByteSizeLong() > kMostBytes) {
+      Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                          "the request is larger than 4096 bytes"));
+      return;
+    }
     Answer(services_, request_, response_);
     baton_.Pass();
     StartWrite(&response_);
@@ -148,6 +160,8 @@ class ReflectionCall
       Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone"));
       return;
     }
+    v1::ServerReflectionRequest().Swap(&request_);
+    v1::ServerReflectionResponse().Swap(&response_);
     Read();
   }
   void OnDone() override {
@@ -161,15 +175,25 @@ class ReflectionCall
   v1::ServerReflectionResponse response_;
 };
 
-class ReflectionService : public v1::ServerReflection::CallbackService {
+// Both versions of the protocol have the same messages.
+class ReflectionService : public grpc::Service {
  public:
   explicit ReflectionService(std::vector<std::string> services)
-      : services_(std::move(services)) {}
-
-  grpc::ServerBidiReactor<v1::ServerReflectionRequest,
-                          v1::ServerReflectionResponse>*
-  ServerReflectionInfo(grpc::CallbackServerContext* /*context*/) override {
-    return new ReflectionCall(services_);
+      : services_(std::move(services)) {
+    constexpr std::array kPaths = {
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
+    for (std::size_t i = 0; i < kPaths.size(); ++i) {
+      AddMethod(new grpc::internal::RpcServiceMethod(
+          kPaths[i], grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+      MarkMethodCallback(
+          static_cast<int>(i),
+          new grpc::internal::CallbackBidiHandler<v1::ServerReflectionRequest,
+                                                  v1::ServerReflectionResponse>(
+              [this](grpc::CallbackServerContext* /*context*/) {
+                return new ReflectionCall(services_);
+              }));
+    }
   }
 
  private:

@@ -9,9 +9,10 @@
 
 namespace grpccommon::internal {
 
-/// grpc.reflection.v1 over the protos linked into the process, for releases of
-/// gRPC that know v1alpha only (GRPCCOMMON_OWN_REFLECTION). `services` are the
-/// full names to list.
+/// grpc.reflection.v1 and v1alpha over the protos linked into the process, for
+/// releases of gRPC that know v1alpha only, and keep a thread for each of its
+/// streams (GRPCCOMMON_OWN_REFLECTION). `services` are the full names to list.
+/// A stream keeps nothing but itself between two questions.
 std::unique_ptr<grpc::Service> CreateReflectionService(
     std::vector<std::string> services);
 

@@ -43,6 +43,7 @@
 #include "server/announcement.h"
 #include "server/call_path.h"
 #include "server/concerns.h"
+#include "server/grpc_access.h"
 #include "server/signals.h"
 #include "server/tls.h"
 #include "server/within.h"
@@ -98,6 +99,8 @@ absl::Status CheckOptions(const ServerOptions& options) {
   using std::chrono::minutes;
   using std::chrono::seconds;
   constexpr double kMostBytes = 2147483647;
+  // gRPC has an int for the milliseconds.
+  constexpr hours kLongestConnection(24 * 24);
   absl::Status valid = CheckName(options.name);
   valid.Update(CheckListenAddress("grpc_address", options.grpc_address));
   valid.Update(
@@ -124,14 +127,14 @@ absl::Status CheckOptions(const ServerOptions& options) {
                           hours(1)));
   if (options.connection.max_age != nanoseconds::zero()) {
     valid.Update(CheckRange("connection.max_age", options.connection.max_age,
-                            seconds(1), hours(24 * 30)));
+                            seconds(1), kLongestConnection));
     valid.Update(CheckRange("connection.max_age_grace",
                             options.connection.max_age_grace, seconds(1),
                             hours(24)));
   }
   if (options.connection.max_idle != nanoseconds::zero()) {
     valid.Update(CheckRange("connection.max_idle", options.connection.max_idle,
-                            seconds(1), hours(24 * 30)));
+                            seconds(1), kLongestConnection));
   }
   valid.Update(
       CheckRange("connection.max_concurrent_calls",
@@ -302,8 +305,43 @@ class GrpcReflection : public grpc::ServerBuilderOption {
   const bool on_;
 };
 
-void RunInReverse(std::vector<std::function<void()>>& hooks) {
-  for (auto hook = hooks.rbegin(); hook != hooks.rend(); ++hook) (*hook)();
+#ifdef GRPCCOMMON_OWN_REFLECTION
+void AddName(const grpc::Service& service, std::vector<std::string>& names) {
+  for (const auto& method : internal::MethodsOf(service)) {
+    if (method == nullptr) continue;
+    const std::string_view path = method->name();
+    names.emplace_back(path.substr(1, path.rfind('/') - 1));
+    return;
+  }
+}
+#endif
+
+// A hook that throws keeps no other from running, and the server from no end.
+void RunInReverse(std::string_view name,
+                  std::vector<std::function<void()>>& hooks,
+                  const Logger& logger) {
+  const auto report = [&](std::string_view text) {
+    logger.Error("a hook threw", {{"hook", name}, {"exception", text}});
+  };
+  for (auto hook = hooks.rbegin(); hook != hooks.rend(); ++hook) {
+    try {
+      (*hook)();
+    } catch (const std::exception& error) {
+      report(error.what());
+    } catch (...) {
+      report("not derived from std::exception");
+    }
+  }
+}
+
+// "Endless" times must not overflow into the past.
+nanoseconds Bounded(nanoseconds duration) {
+  return std::clamp<nanoseconds>(duration, nanoseconds::zero(),
+                                 std::chrono::hours(24 * 365));
+}
+
+absl::Status ShutDownBeforeItStarted() {
+  return absl::CancelledError("the server was shut down before it had started");
 }
 
 }  // namespace
@@ -331,6 +369,11 @@ struct Server::Impl {
         call_path(clock, logger) {}
 
   absl::Status Serve();
+  // Up to Listen, which a Shutdown meanwhile waits for.
+  absl::Status Prepare(std::shared_ptr<Registry>& registry);
+  absl::Status BeginListening();
+  // What Serve began before it failed.
+  void Undo();
   absl::Status BeginChecks();
   void EndChecks();
   void SetHealth(ServingStatus status) const;
@@ -378,6 +421,12 @@ struct Server::Impl {
   // Requests for the report keep them a moment longer.
   std::shared_ptr<DependencyChecks> checks ABSL_GUARDED_BY(mutex);
   ServerPhase phase ABSL_GUARDED_BY(mutex) = ServerPhase::kCreated;
+  bool start_begun ABSL_GUARDED_BY(mutex) = false;
+  bool listening_begun ABSL_GUARDED_BY(mutex) = false;
+  bool start_ended ABSL_GUARDED_BY(mutex) = false;
+  std::thread::id stopping_thread ABSL_GUARDED_BY(mutex);
+  // While Run waits for one.
+  internal::StopSignals* signals ABSL_GUARDED_BY(mutex) = nullptr;
   bool shutting_down ABSL_GUARDED_BY(mutex) = false;
   bool hurry ABSL_GUARDED_BY(mutex) = false;
   bool calls_ended ABSL_GUARDED_BY(mutex) = false;
@@ -507,11 +556,16 @@ absl::Status Server::Impl::Listen() {
     names.emplace_back("grpc.health.v1.Health");
     names.emplace_back("grpc.reflection.v1.ServerReflection");
     names.emplace_back("grpc.reflection.v1alpha.ServerReflection");
+    for (const grpc::Service* service : unguarded) AddName(*service, names);
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
   }
 #endif
+#ifdef GRPCCOMMON_OWN_REFLECTION
+  builder.SetOption(std::make_unique<GrpcReflection>(false));
+#else
   builder.SetOption(std::make_unique<GrpcReflection>(options.reflection));
+#endif
   if (options.channelz) grpc::channelz::experimental::InitChannelzService();
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
@@ -520,12 +574,11 @@ absl::Status Server::Impl::Listen() {
   builder.experimental().SetInterceptorCreators(std::move(factories));
   grpc_server = builder.BuildAndStart();
   for (const Port& port : ports) {
-    if (port.address.empty() || (grpc_server != nullptr && port.bound != 0) ||
+    // gRPC binds one after the other, up to the first that it cannot.
+    if (port.address.empty() || port.bound != 0 ||
         (grpc_server != nullptr && port.address.starts_with("unix:"))) {
       continue;
     }
-    if (grpc_server != nullptr) grpc_server->Shutdown();
-    grpc_server = nullptr;
     return absl::UnavailableError(absl::StrCat(
         "cannot listen on ", port.address, ": ", WhyNoPort(port.address)));
   }
@@ -592,45 +645,77 @@ absl::Status Server::Start() {
   Impl& impl = *impl_;
   {
     const MutexLock lock(impl.mutex);
-    if (impl.phase != ServerPhase::kCreated) {
-      return absl::FailedPreconditionError("a server can be started only once");
+    if (std::exchange(impl.start_begun, true)) {
+      return absl::FailedPreconditionError(
+          "a server can be started only once, also if that failed");
     }
+    if (impl.phase != ServerPhase::kCreated) return ShutDownBeforeItStarted();
   }
-  if (!impl.setup.ok()) return impl.setup;
-  absl::Status started = impl.Serve();
-  if (!started.ok()) impl.EndChecks();
+  absl::Status started = impl.setup.ok() ? impl.Serve() : impl.setup;
+  if (!started.ok()) impl.Undo();
+  {
+    const MutexLock lock(impl.mutex);
+    impl.start_ended = true;
+  }
+  impl.changed.NotifyAll();
   return started;
 }
 
 absl::Status Server::Impl::Serve() {
+  std::shared_ptr<Registry> registry;
+  if (absl::Status status = Prepare(registry); !status.ok()) return status;
+  if (absl::Status status = BeginListening(); !status.ok()) return status;
+  // A watch that comes with the first connection is not to hear first that the
+  // service is unknown.
+  SetHealth(ServingStatus::kServing);
+  if (absl::Status status = Listen(); !status.ok()) return status;
+  if (registry != nullptr) {
+    absl::Status status = Announce(std::move(registry));
+    if (!status.ok()) return internal::Within("announce", status);
+  }
+  EnterPhase(ServerPhase::kServing);
+  if (http_server != nullptr) http_server->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::BeginListening() {
+  const MutexLock lock(mutex);
+  if (phase != ServerPhase::kCreated) return ShutDownBeforeItStarted();
+  listening_begun = true;
+  return absl::OkStatus();
+}
+
+void Server::Impl::Undo() {
+  SetHealth(ServingStatus::kNotServing);
+  if (grpc_server != nullptr) {
+    grpc_server->Shutdown(std::chrono::system_clock::now());
+    grpc_server->Wait();
+    grpc_server = nullptr;
+  }
+  http_server = nullptr;
+  grpc_port = plaintext_port = 0;
+  EndChecks();
+}
+
+absl::Status Server::Impl::Prepare(std::shared_ptr<Registry>& registry) {
   if (options.capture_grpc_log) InstallGrpcLog(logger);
   if (!options.mutex_deadlock_detection) {
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   }
   if (absl::Status status = CheckCredentials(); !status.ok()) return status;
   if (absl::Status status = call_path.Compile(); !status.ok()) return status;
-  absl::StatusOr<std::shared_ptr<Registry>> registry =
+  absl::StatusOr<std::shared_ptr<Registry>> made =
       internal::RegistryToAnnounceIn(options.announce, concerns.scheduler(),
                                      logger);
-  if (!registry.ok()) return registry.status();
-  if (*registry != nullptr) {
+  if (!made.ok()) return made.status();
+  registry = *std::move(made);
+  if (registry != nullptr) {
     absl::Status status =
         internal::CheckAnnouncement(options.announce, options.grpc_address);
     if (!status.ok()) return status;
   }
   if (absl::Status status = BeginChecks(); !status.ok()) return status;
-  if (absl::Status status = ListenHttp(); !status.ok()) return status;
-  // A watch that comes with the first connection is not to hear first that the
-  // service is unknown.
-  SetHealth(ServingStatus::kServing);
-  if (absl::Status status = Listen(); !status.ok()) {
-    SetHealth(ServingStatus::kNotServing);
-    return status;
-  }
-  EnterPhase(ServerPhase::kServing);
-  if (http_server != nullptr) http_server->Start();
-  return *registry != nullptr ? Announce(*std::move(registry))
-                              : absl::OkStatus();
+  return ListenHttp();
 }
 
 void Server::Impl::SetHealth(ServingStatus status) const {
@@ -716,6 +801,7 @@ bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
 }
 
 void Server::Impl::ExitIfStuck() {
+  if (options.stuck_timeout == nanoseconds::zero()) return;
   const auto end = std::chrono::steady_clock::now() + options.stuck_timeout;
   {
     const MutexLock lock(mutex);
@@ -733,7 +819,7 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   EnterPhase(ServerPhase::kDraining);
   health->Shutdown();
   announcement.reset();
-  RunInReverse(on_drain);
+  RunInReverse("OnDrain", on_drain, logger);
   if (drain_delay > nanoseconds::zero()) WaitOrHurry(drain_delay);
 
   EnterPhase(ServerPhase::kStopping);
@@ -761,7 +847,7 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   closing.join();
   concerns.Flush();
   EndChecks();
-  RunInReverse(on_stopped);
+  RunInReverse("OnStopped", on_stopped, logger);
   // Last, so that the end can be watched on it.
   if (http_server != nullptr) {
     http_server->Shutdown(SteadyClock().Now() + std::chrono::seconds(1));
@@ -775,15 +861,27 @@ void Server::Shutdown() {
 }
 
 void Server::Shutdown(nanoseconds drain_delay, nanoseconds grace_period) {
+  drain_delay = Bounded(drain_delay);
+  grace_period = Bounded(grace_period);
   bool first = false;
   {
     const MutexLock lock(impl_->mutex);
-    if (impl_->phase == ServerPhase::kCreated) {
-      impl_->phase = ServerPhase::kStopped;  // nothing runs yet
-      impl_->changed.NotifyAll();
-      return;
+    while (impl_->listening_begun && !impl_->start_ended) {
+      impl_->changed.Wait(impl_->mutex);
     }
+    if (impl_->phase == ServerPhase::kCreated) {
+      impl_->phase = ServerPhase::kStopped;  // nothing runs
+      impl_->changed.NotifyAll();
+      if (impl_->signals != nullptr) impl_->signals->Interrupt();
+    }
+    if (impl_->phase == ServerPhase::kStopped) return;
+    // A hook of the end that asks for it once more.
+    if (impl_->stopping_thread == std::this_thread::get_id()) return;
     first = !std::exchange(impl_->shutting_down, true);
+    if (first) {
+      impl_->stopping_thread = std::this_thread::get_id();
+      if (impl_->signals != nullptr) impl_->signals->Interrupt();
+    }
   }
   if (first) {
     impl_->Stop(drain_delay, grace_period);
@@ -811,12 +909,20 @@ void Server::Wait() {
 
 int Server::Run() {
   internal::StopSignals signals;
+  const auto tell_signals = [this](internal::StopSignals* waiting) {
+    const MutexLock lock(impl_->mutex);
+    impl_->signals = waiting;
+  };
+  tell_signals(&signals);
   if (absl::Status status = Start(); !status.ok()) {
+    tell_signals(nullptr);
+    if (phase() == ServerPhase::kStopped) return 0;  // as it was asked to
     impl_->logger.Error("cannot start", {{"error", status.ToString()}});
     if (impl_->logger.sink() != nullptr) impl_->logger.sink()->Flush();
     return ExitWith(status);
   }
   impl_->owns_process = true;
+  // A signal, or a Shutdown by the application.
   signals.Wait();
   // From here on the second signal, a handler that never returns, or the end of
   // the last call, whichever comes first.
@@ -826,11 +932,14 @@ int Server::Run() {
     stopped = true;
     signals.Interrupt();
   });
-  if (signals.Wait() && !stopped) {
-    impl_->logger.Warning("second signal: ending at once");
-    ShutdownNow();
+  while (!stopped) {
+    if (signals.Wait() && !stopped) {
+      impl_->logger.Warning("second signal: ending at once");
+      ShutdownNow();
+    }
   }
   stopping.join();
+  tell_signals(nullptr);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/call/server_call.h"
 #include "grpccommon/status/convert.h"
@@ -85,10 +86,14 @@ void StreamCore::RunFenced(std::string_view where,
 }
 
 bool StreamCore::Lost() const {
-  if (context_.IsCancelled()) return true;
   const ServerCall* const call = ServerCall::Of(context_);
-  return call != nullptr &&
-         (call->cancelled() || call->refused_by() != nullptr);
+  if (call != nullptr && call->read_failed()) return true;
+  // The server need not be ours. gRPC says of some calls only later that they
+  // are cancelled. The context just has no const way to its call.
+  grpc_call* const core_call =
+      const_cast<grpc::ServerContextBase&>(context_).c_call();
+  return grpc_call_failed_before_recv_message(core_call) != 0 ||
+         context_.IsCancelled();
 }
 
 void StreamCore::AddDoneCallback(std::function<void()> callback) {

@@ -112,6 +112,15 @@ class GRPCCOMMON_EXPORT ServerCall {
   /// True once the client has gone or the deadline has passed. Not if refused.
   bool cancelled() const;
 
+  /// True once a read of the client's stream has failed otherwise than by its
+  /// end: the client has gone, an interceptor refused a message, or it was too
+  /// large or did not parse. gRPC's `Read` returns false and `OnReadDone` gets
+  /// it all the same, so a handler asks here whether it has got everything. An
+  /// OK that it returns after it does not reach the client.
+  bool read_failed() const {
+    return read_failed_.load(std::memory_order_acquire);
+  }
+
   /// Sends metadata with the status. For interceptors and unary handlers. Keys
   /// are lower-case letters, digits and -_., values printable ASCII unless the
   /// key ends in "-bin"; others, over which gRPC ends the process, are left out
@@ -196,6 +205,7 @@ class GRPCCOMMON_EXPORT ServerCall {
   std::atomic<std::uint64_t> bytes_sent_{0};
   std::atomic<const ServerInterceptor*> refused_by_{nullptr};
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> read_failed_{false};
 };
 
 template <typename Visit>

@@ -99,24 +99,29 @@ class GRPCCOMMON_EXPORT Server {
                            DependencyChecks::BlockingCheck check);
 
   /// Runs `hook` before draining begins (deregister) or after the last call
-  /// has ended (close a database); in reverse order of addition.
+  /// has ended (close a database); in reverse order of addition. What a hook
+  /// throws is logged.
   Server& OnDrain(std::function<void()> hook);
   Server& OnStopped(std::function<void()> hook);
 
-  /// Listens and serves.
+  /// Listens and serves. Once only: after an error another server is needed.
   /// Errors: kInvalidArgument (what was added), kUnavailable (an address in
-  /// use), each naming it.
+  /// use), each naming it; kCancelled if `Shutdown` came before.
   absl::Status Start();
 
-  /// Starts, serves until SIGTERM or SIGINT, then drains and shuts down; a
-  /// second signal skips to the end. Returns the process's exit code: 0, or as
-  /// ExitWith. Call it once, from main.
+  /// Starts, serves until SIGTERM, SIGINT or a `Shutdown` of the application's,
+  /// then drains and shuts down; a second signal skips to the end. Returns the
+  /// process's exit code: 0, or as ExitWith. Call it once, from main.
   int Run();
 
   /// Drains and shuts down, as after a signal. Returns when all is over; a
-  /// concurrent call waits for the same.
+  /// concurrent call waits for the same. Before `Start`, it keeps the server
+  /// from starting. Thread-safe. Not from a handler, which it would wait for
+  /// while that waits for it: there, raise SIGTERM, or call it on a thread of
+  /// its own. From a hook it returns at once.
   void Shutdown();
-  /// The same with other times; zero for both ends every call at once.
+  /// The same with other times, of which a year is the longest; zero for both
+  /// ends every call at once.
   void Shutdown(std::chrono::nanoseconds drain_delay,
                 std::chrono::nanoseconds grace_period);
   /// Cuts a running Shutdown short: no more delay, calls are cancelled.

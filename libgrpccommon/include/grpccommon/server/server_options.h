@@ -58,14 +58,15 @@ struct KeepaliveOptions {
 
 struct ConnectionOptions {
   /// A connection is asked to close after this long, so that clients look for
-  /// new instances; jittered by gRPC by 10 %. 0: never. Else in [1 s, 30 d].
+  /// new instances; jittered by gRPC by 10 %. 0: never. Else in [1 s, 24 d].
   /// Set it where clients find instances by DNS or through a balancer of
   /// connections; never by default, as in gRPC, which for it (and for
   /// `max_idle`) passes each call through one more filter: 3,600 instructions.
   std::chrono::nanoseconds max_age{0};
   /// What running calls then still get, in [1 s, 24 h].
   std::chrono::nanoseconds max_age_grace = std::chrono::minutes(5);
-  /// A connection without calls closes after this long; 0: never.
+  /// A connection without calls closes after this long, in [1 s, 24 d]; 0:
+  /// never.
   std::chrono::nanoseconds max_idle{0};
   /// Calls that one connection may have running, in [1, 2^31); 0: no bound.
   std::int64_t max_concurrent_calls = 0;
@@ -224,7 +225,8 @@ struct ServerOptions {
   std::chrono::nanoseconds drain_delay = std::chrono::seconds(5);
   /// What running calls then still get, in [0, 24 h].
   std::chrono::nanoseconds grace_period = std::chrono::seconds(30);
-  /// `Run` ends the process if handlers ignore their cancellation this long.
+  /// `Run` ends the process if handlers ignore their cancellation this long, in
+  /// [0, 1 h]; 0: never.
   std::chrono::nanoseconds stuck_timeout = std::chrono::seconds(10);
 
   AnnounceOptions announce;
