@@ -760,6 +760,23 @@ TEST_F(ServerTest, StartAndShutdownMayMeetAnywhere) {
   }
 }
 
+TEST_F(ServerTest, WhatIsAddedTooLateIsLeftOutAndTold) {
+  auto server = *Server::Create({.name = "echo",
+                                 .grpc_address = "127.0.0.1:0",
+                                 .drain_delay = 0s,
+                                 .log_sink = log_});
+  ASSERT_THAT(server->Start(), IsOk());
+  bool ran = false;
+  server->Add<EchoService>(echo_)
+      .AddUnguarded(echo_)
+      .Use(std::make_shared<AtRegistration>([&] { ran = true; }));
+  EXPECT_EQ(log_->LinesWhere("what", "a service").size(), 1u);
+  EXPECT_EQ(log_->LinesWhere("what", "an unguarded service").size(), 1u);
+  EXPECT_EQ(log_->LinesWhere("what", "at_registration").size(), 1u);
+  server->Shutdown(0s, 0s);
+  EXPECT_FALSE(ran);
+}
+
 TEST_F(ServerTest, RunEndsWithAShutdownByTheApplication) {
   const auto server = *Create({.grpc_address = "127.0.0.1:0"});
   auto code = std::async(std::launch::async, [&] { return server->Run(); });

@@ -376,6 +376,8 @@ struct Server::Impl {
   void Undo();
   absl::Status BeginChecks();
   void EndChecks();
+  // Whether it is too late to add something; says so if it is.
+  bool TooLateFor(std::string_view what);
   void SetHealth(ServingStatus status) const;
   absl::Status Listen();
   absl::Status ListenHttp();
@@ -471,29 +473,41 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() { Shutdown(nanoseconds::zero(), nanoseconds::zero()); }
 
+bool Server::Impl::TooLateFor(std::string_view what) {
+  const MutexLock lock(mutex);
+  if (!start_begun) return false;
+  logger.Error("nothing can be added once a server starts", {{"what", what}});
+  return true;
+}
+
 Server& Server::AddService(grpc::Service& service) {
+  if (impl_->TooLateFor("a service")) return *this;
   impl_->setup.Update(impl_->call_path.Add(service));
   return *this;
 }
 
 Server& Server::AddGeneric(grpc::CallbackGenericService& service) {
+  if (impl_->TooLateFor("a generic service")) return *this;
   impl_->setup.Update(impl_->call_path.AddGeneric(service));
   return *this;
 }
 
 Server& Server::AddUnguarded(grpc::Service& service) {
+  if (impl_->TooLateFor("an unguarded service")) return *this;
   impl_->unguarded.push_back(&service);
   return *this;
 }
 
 Server& Server::Use(std::shared_ptr<ServerInterceptor> interceptor,
                     Selector selector) {
+  if (impl_->TooLateFor(interceptor->name())) return *this;
   impl_->call_path.Use(std::move(interceptor), std::move(selector));
   return *this;
 }
 
 Server& Server::AddCheck(DependencyOptions options,
                          DependencyChecks::AsyncCheck check) {
+  if (impl_->TooLateFor(options.name)) return *this;
   impl_->wanted_checks.emplace_back(
       [options = std::move(options), check = std::move(check)](
           DependencyChecks& checks) { return checks.Add(options, check); });
@@ -502,6 +516,7 @@ Server& Server::AddCheck(DependencyOptions options,
 
 Server& Server::AddBlockingCheck(DependencyOptions options,
                                  DependencyChecks::BlockingCheck check) {
+  if (impl_->TooLateFor(options.name)) return *this;
   impl_->wanted_checks.emplace_back(
       [options = std::move(options),
        check = std::move(check)](DependencyChecks& checks) {

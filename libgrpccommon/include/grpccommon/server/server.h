@@ -65,8 +65,9 @@ class GRPCCOMMON_EXPORT Server {
   Server& operator=(const Server&) = delete;
 
   /// Serves a synchronous or callback service (mixed styles too), behind the
-  /// chain. `service` is borrowed until `Run` or `Shutdown` has returned, or
-  /// the server is destroyed without either.
+  /// chain. Before `Start`, as interceptors and checks: later it is left out,
+  /// and an error logged. `service` is borrowed until `Run` or `Shutdown` has
+  /// returned, or the server is destroyed without either.
   ///
   /// A service that cannot be guarded (one served through completion queues), a
   /// contract that makes no sense, or a method that is served already makes
