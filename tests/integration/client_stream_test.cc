@@ -207,6 +207,8 @@ StreamResult RunBlocking(Client<EchoService>& client, CallKind kind,
         take();
       }
       stream->WritesDone();
+      // gRPC has no status while messages are unread.
+      while (stream->Read(&response)) take();
       result.status = stream->Finish();
       break;
     }
@@ -292,9 +294,8 @@ class BidiTalker
     StartWrite(&request_);
     StartCall();
   }
-  void OnWriteDone(bool ok) override {
-    if (ok) StartRead(&response_);
-  }
+  // Also if it failed: gRPC has no status while messages are unread.
+  void OnWriteDone(bool /*ok*/) override { StartRead(&response_); }
   void OnReadDone(bool ok) override {
     if (!ok) return;
     Take();
@@ -470,6 +471,90 @@ TEST_P(ClientStreamTest, ThatIsNotIdempotentIsNotSentTwice) {
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(info.stop_reason, StopReason::kNotIdempotent);
   EXPECT_EQ(server.script().calls, 1);
+}
+
+// Answers each call with these bytes, and an OK.
+class Babbler : private grpc::CallbackGenericService {
+ public:
+  explicit Babbler(std::vector<std::string> messages)
+      : messages_(std::move(messages)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterCallbackGenericService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~Babbler() override {
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+  }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  int calls() const { return calls_; }
+
+ private:
+  class Call : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Call(const std::vector<std::string>& messages)
+        : messages_(messages) {
+      Next();
+    }
+
+   private:
+    void Next() {
+      if (next_ == messages_.size()) {
+        Finish(grpc::Status::OK);
+        return;
+      }
+      const grpc::Slice slice(messages_[next_++]);
+      message_ = grpc::ByteBuffer(&slice, 1);
+      StartWrite(&message_);
+    }
+    void OnWriteDone(bool ok) override {
+      if (!ok) next_ = messages_.size();
+      Next();
+    }
+    void OnDone() override { delete this; }
+
+    const std::vector<std::string>& messages_;
+    std::size_t next_ = 0;
+    grpc::ByteBuffer message_;
+  };
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* /*context*/) override {
+    ++calls_;
+    return new Call(messages_);
+  }
+
+  const std::vector<std::string> messages_;
+  std::atomic<int> calls_{0};
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_P(ClientStreamTest, AMessageThatDoesNotParseIsNotTheEnd) {
+  const std::string good("\x0a\x01y");
+  for (const std::string& bad :
+       {std::string("\xff\xff"), std::string("\x0a\x01\xff")}) {
+    for (const bool first : {true, false}) {
+      // A client stream has one answer.
+      if (!first && kind() == CallKind::kClientStream) continue;
+      const Babbler server(first ? std::vector{bad, good}
+                                 : std::vector{good, bad});
+      Register(server.address());
+      CallInfo info;
+      const StreamResult result = Run(Connect(), {.info = &info});
+      EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INTERNAL);
+      EXPECT_THAT(result.status.error_message(),
+                  ::testing::HasSubstr("does not parse"));
+      EXPECT_EQ(ReasonOf(FromGrpcStatus(result.status)), "MALFORMED_RESPONSE");
+      // What parsed of a single answer is nobody's promise.
+      EXPECT_EQ(result.messages, first ? 0 : 1);
+      EXPECT_EQ(info.attempts, 1);
+      EXPECT_EQ(server.calls(), 1);
+      ExpectNothingInFlight();
+      registrations_.clear();
+    }
+  }
 }
 
 TEST_P(ClientStreamTest, ThatWasCertainlyNotProcessedIsSentAgain) {

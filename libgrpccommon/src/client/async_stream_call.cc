@@ -219,10 +219,7 @@ void AsyncStreamCall::Send(const std::shared_ptr<Attempt>& attempt) {
       if (inputs_.request != nullptr) {
         attempt->StartWriteLast(inputs_.request.get(), grpc::WriteOptions());
       }
-      if (inputs_.response != nullptr) {
-        reading_.Pass();
-        attempt->StartRead(inputs_.response);
-      }
+      if (inputs_.response != nullptr) StartRead(*attempt);
       ForwardRead();
       ForwardWrites();
       attempt->StartCall();
@@ -238,8 +235,15 @@ void AsyncStreamCall::ForwardRead() {
   if (attempt_ == nullptr || attempt_->over || attempt_->reading) return;
   if (read_ == nullptr) return;
   attempt_->reading = true;
+  StartRead(*attempt_);
+}
+
+void AsyncStreamCall::StartRead(Attempt& attempt) {
+  MessageLite* const message =
+      inputs_.response != nullptr ? inputs_.response : read_;
+  attempt.running.BeforeRead(*message);
   reading_.Pass();
-  attempt_->StartRead(read_);
+  attempt.StartRead(message);
 }
 
 void AsyncStreamCall::ForwardWrites() {
@@ -360,6 +364,11 @@ void AsyncStreamCall::OnReceived(Attempt& attempt) {
 
 void AsyncStreamCall::OnRead(Attempt& attempt, bool ok) {
   reading_.Take();
+  if (attempt.running.AfterRead(ok)) {
+    const MutexLock lock(mutex_);
+    StartRead(attempt);
+    return;
+  }
   if (ok) OnReceived(attempt);
   {
     const MutexLock lock(mutex_);
@@ -411,7 +420,8 @@ void AsyncStreamCall::OnWritesDone(Attempt& attempt, bool ok) {
 }
 
 void AsyncStreamCall::OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
-                                    const grpc::Status& status) {
+                                    const grpc::Status& told) {
+  const grpc::Status status = attempt->running.Judged(told);
   bool repeatable = false;
   {
     const MutexLock lock(mutex_);

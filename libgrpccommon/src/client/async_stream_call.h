@@ -62,6 +62,7 @@ class AsyncStreamCall : public AsyncStream,
   // Operations are handed to gRPC under the lock, as gRPC does it itself: it
   // never calls back from within.
   void ForwardRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StartRead(Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForwardWrites() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseIfQuiet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Quiet() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -71,7 +72,7 @@ class AsyncStreamCall : public AsyncStream,
   void OnWrite(Attempt& attempt, bool ok);
   void OnWritesDone(Attempt& attempt, bool ok);
   void OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
-                     const grpc::Status& status);
+                     const grpc::Status& told);
   void OnReceived(Attempt& attempt);
   void AfterReaction();
 

@@ -120,6 +120,16 @@ std::shared_ptr<BlockingStreamCall::Attempt> BlockingStreamCall::Current() {
   return current_;
 }
 
+bool BlockingStreamCall::ReadNext(Attempt& attempt, MessageLite& message) {
+  bool read = false;
+  do {
+    attempt.running.BeforeRead(message);
+    read = attempt.stream->Read(&message);
+  } while (attempt.running.AfterRead(read));
+  if (read) OnReceived(attempt);
+  return read;
+}
+
 void BlockingStreamCall::OnReceived(Attempt& attempt) {
   if (!attempt.running.delivered) {
     run_.OnFirstMessage(attempt.running);
@@ -130,10 +140,9 @@ void BlockingStreamCall::OnReceived(Attempt& attempt) {
 }
 
 bool BlockingStreamCall::Settle(const std::shared_ptr<Attempt>& attempt) {
-  if (inputs_.response != nullptr && attempt->stream->Read(inputs_.response)) {
-    OnReceived(*attempt);
-  }
-  const grpc::Status status = attempt->stream->Finish();
+  if (inputs_.response != nullptr) ReadNext(*attempt, *inputs_.response);
+  const grpc::Status status =
+      attempt->running.Judged(attempt->stream->Finish());
   Watch(nullptr);
   bool repeatable = false;
   {
@@ -175,10 +184,7 @@ bool BlockingStreamCall::NextMessageSize(std::uint32_t* size) {
 bool BlockingStreamCall::Read(MessageLite& message) {
   while (const std::shared_ptr<Attempt> attempt = Current()) {
     attempt->has_metadata = true;
-    if (attempt->stream->Read(&message)) {
-      OnReceived(*attempt);
-      return true;
-    }
+    if (ReadNext(*attempt, message)) return true;
     if (attempt->running.delivered || !Settle(attempt)) return false;
   }
   return false;

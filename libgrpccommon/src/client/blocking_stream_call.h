@@ -54,6 +54,7 @@ class BlockingStreamCall : public BlockingStream,
   bool Proceed(PlanStep step, const grpc::Status& status,
                const std::shared_ptr<Attempt>& last);
   void Send(const std::shared_ptr<Attempt>& attempt);
+  bool ReadNext(Attempt& attempt, google::protobuf::MessageLite& message);
   void OnReceived(Attempt& attempt);
   void OnWritesDone(Attempt& attempt);
   // An attempt that is over, or whose end the caller waits for. True if another

@@ -9,6 +9,7 @@
 #include "call/client_call_driver.h"
 #include "client/outgoing_metadata.h"
 #include "client/service_client.h"
+#include "google/protobuf/message.h"
 #include "grpc/support/time.h"
 #include "grpccommon/call/cancellation.h"
 #include "grpccommon/call/metadata_keys.h"
@@ -235,6 +236,30 @@ void CallRun::OnMessageReceived() {
   if (method_.chain != nullptr && method_.method.server_streams()) {
     method_.chain->MessageReceived(call_);
   }
+}
+
+void RunningAttempt::BeforeRead(google::protobuf::MessageLite& message) {
+  // Those of a lite runtime have no place for a mark.
+  auto* const full = dynamic_cast<google::protobuf::Message*>(&message);
+  if (full != nullptr) read_mark_.Put(*full);
+}
+
+bool RunningAttempt::AfterRead(bool ok) {
+  if (ok) {
+    read_mark_.Forget();
+    return unreadable_;
+  }
+  if (read_mark_.Take()) return false;
+  unreadable_ = true;
+  context().TryCancel();
+  return true;
+}
+
+grpc::Status RunningAttempt::Judged(grpc::Status status) const {
+  if (!unreadable_) return status;
+  return ToGrpcStatus(WithReason(
+      absl::InternalError("a message of the server's does not parse"),
+      "MALFORMED_RESPONSE", kErrorDomain));
 }
 
 AttemptEnd CallRun::EndAttempt(RunningAttempt& attempt,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "call/read_mark.h"
 #include "client/client_method.h"
 #include "client/endpoint_set.h"
 #include "grpccommon/breaker/bulkhead.h"
@@ -44,9 +45,22 @@ struct RunningAttempt {
   bool delivered = false;
   bool ended = false;
 
+  /// Around each read of a stream. One that fails over bytes that are no
+  /// message, which gRPC passes for the end, cancels the attempt. True: read
+  /// on, for gRPC gives no status while messages are left unread, and what
+  /// comes is to be dropped.
+  void BeforeRead(google::protobuf::MessageLite& message);
+  bool AfterRead(bool ok);
+  /// `status`, of the attempt's end, unless a read failed so.
+  grpc::Status Judged(grpc::Status status) const;
+
   grpc::ClientContext& context() {
     return child_context != nullptr ? *child_context : *own_context;
   }
+
+ private:
+  ReadMark read_mark_;
+  bool unreadable_ = false;
 };
 
 /// What blocking, callback and streaming calls have in common: how a call

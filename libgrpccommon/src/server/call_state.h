@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/grpc_compat.h"
+#include "call/read_mark.h"
 #include "call/server_call_driver.h"
 #include "grpccommon/base/baton.h"
 #include "grpccommon/base/scheduler.h"
@@ -21,7 +22,6 @@
 #include "server/deadline_watch.h"
 #include "server/inline_completions.h"
 #include "server/long_handlers.h"
-#include "server/read_mark.h"
 #if GRPCCOMMON_GRPC_CALL_HOOK
 #include "grpcpp/impl/call_hook.h"
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/read_mark.h"
+#include "call/read_mark.h"
 
 #include <cstdint>
 #include <random>
