@@ -673,6 +673,18 @@ TEST(StreamReaderTest, HalfAnUploadIsNeverTakenForAWholeOne) {
   EXPECT_GE(uploads.lost, lost);
 }
 
+TEST_P(StyleTest, AHandlerMayCancelItsCall) {
+  TestServer server(GetParam(), false);
+  server.probe().on_enter = [](grpc::ServerContextBase& context) {
+    context.TryCancel();
+  };
+  for (const CallKind kind : {CallKind::kUnary, CallKind::kClientStream,
+                              CallKind::kServerStream, CallKind::kBidiStream}) {
+    EXPECT_EQ(server.Call(kind).status.error_code(),
+              grpc::StatusCode::CANCELLED);
+  }
+}
+
 TEST_P(StyleTest, ARequestThatNeverComesIsToldFromOneThatWasGivenUp) {
   const auto recorder = std::make_shared<CallRecorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });

@@ -215,9 +215,8 @@ void CallState::RefuseUnread() {
     if (method_ != nullptr) {
       if (received) {
         Received(*batch);
-      } else if (void* const message = batch->GetRecvMessage();
-                 message != nullptr && !method_->raw) {
-        read_mark_.Put(*static_cast<google::protobuf::Message*>(message));
+      } else {
+        BeforeRead(*batch);
       }
       BeforeSend(*batch);
     }
@@ -298,6 +297,18 @@ void CallState::RefuseUnread() {
   }
 }
 #endif
+
+void CallState::BeforeRead(grpc::experimental::InterceptorBatchMethods& batch) {
+  // Of a cancellation by the handler nothing else may be asked.
+  if (method_->raw || batch.QueryInterceptionHookPoint(
+                          InterceptionHookPoints::PRE_SEND_CANCEL)) {
+    return;
+  }
+  // There is no hook for it; only a read has where to.
+  if (void* const message = batch.GetRecvMessage(); message != nullptr) {
+    read_mark_.Put(*static_cast<google::protobuf::Message*>(message));
+  }
+}
 
 void CallState::BeforeSend(grpc::experimental::InterceptorBatchMethods& batch) {
   if (batch.QueryInterceptionHookPoint(

@@ -182,6 +182,7 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   void Received(grpc::experimental::InterceptorBatchMethods& batch);
   void NothingReceived();
   absl::Status WhyNothing();
+  void BeforeRead(grpc::experimental::InterceptorBatchMethods& batch);
   void BeforeSend(grpc::experimental::InterceptorBatchMethods& batch);
   void Sent(grpc::experimental::InterceptorBatchMethods& batch);
   void SendStatus(grpc::experimental::InterceptorBatchMethods& batch);
