@@ -179,8 +179,29 @@ TEST_F(FileWatcherTest, LoadsAtOnceAndReportsNothing) {
 TEST_F(FileWatcherTest, IsNotMadeIfTheFirstLoadFails) {
   load_ = [this] { return ReadFile(Path()).status(); };
   EXPECT_EQ(Watch({Path()}).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(loads_, 1);
   EXPECT_THAT(reported_, IsEmpty());
   EXPECT_EQ(scheduler_.pending(), 0u);
+}
+
+TEST_F(FileWatcherTest, LoadsAgainAtOnceIfAFileChangedWhileTheFirstLoadFailed) {
+  Write("half");
+  load_ = [this] {
+    if (*ReadFile(Path()) == "whole") return absl::OkStatus();
+    Replace("whole");
+    return absl::InvalidArgumentError("half");
+  };
+  EXPECT_TRUE(Watch({Path()}).ok());
+}
+
+TEST_F(FileWatcherTest, GivesUpOnFilesThatChangeAgainAndAgain) {
+  load_ = [this] {
+    Write(std::string(static_cast<std::size_t>(loads_), 'x'));
+    return absl::InvalidArgumentError("unfinished");
+  };
+  EXPECT_EQ(Watch({Path()}).message(), "unfinished");
+  EXPECT_GT(loads_, 1);
+  EXPECT_LE(loads_, 10);
 }
 
 TEST_F(FileWatcherTest, IsSilentWhileNothingChanges) {

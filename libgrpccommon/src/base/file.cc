@@ -61,6 +61,9 @@ int WriteAll(int file, std::string_view content) {
 using Fingerprint =
     std::tuple<dev_t, ino_t, off_t, std::time_t, long, std::time_t, long>;
 
+// Files that change each time are being written, which may take long.
+constexpr int kMaxFirstLoads = 5;
+
 // One for each file; nothing for one that is away.
 using Fingerprints = std::vector<std::optional<Fingerprint>>;
 
@@ -164,7 +167,14 @@ absl::StatusOr<std::unique_ptr<FileWatcher>> FileWatcher::Create(
   state->load = std::move(load);
   state->report = std::move(report);
   state->last = TakeFingerprints(state->paths);
-  if (absl::Status loaded = state->load(); !loaded.ok()) return loaded;
+  for (int loads = 1;; ++loads) {
+    absl::Status loaded = state->load();
+    if (loaded.ok()) break;
+    // It may have had one file of before a change and one of after it.
+    Fingerprints now = TakeFingerprints(state->paths);
+    if (now == state->last || loads == kMaxFirstLoads) return loaded;
+    state->last = std::move(now);
+  }
   state->task.emplace(scheduler, interval,
                       [looking = state.get()] { looking->Look(); });
   return absl::WrapUnique(new FileWatcher(std::move(state)));

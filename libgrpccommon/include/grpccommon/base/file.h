@@ -49,7 +49,9 @@ class GRPCCOMMON_EXPORT FileWatcher {
   using Report = std::function<void(const absl::Status&)>;
 
   /// `scheduler` is borrowed and must outlive the watcher.
-  /// Errors: those of `load`.
+  /// Errors: those of `load`. If the files have changed meanwhile it runs again
+  /// first, a few times at most: a certificate and its key may have been
+  /// replaced between reading the one and the other.
   static absl::StatusOr<std::unique_ptr<FileWatcher>> Create(
       std::vector<std::string> paths, Scheduler& scheduler,
       Clock::Duration interval, Load load, Report report);
