@@ -510,6 +510,22 @@ TEST_F(AccessLogTest, ALongPayloadIsCutAndSaidToBe) {
   EXPECT_EQ(Line()["truncated"], true);
 }
 
+TEST_F(AccessLogTest, TwoPayloadsThatAreCutAreSaidToBeOnce) {
+  Create({.payloads = {.requests = true, .replies = true, .max_bytes = 64}});
+  Register(get_);
+  Account message;
+  message.set_name(std::string(100, 'x'));
+  const auto call = Call(get_, {.request = &message});
+  EXPECT_TRUE(log_->OnStart(**call).ok());
+  log_->OnSent(**call, &message);
+  Finish(*call);
+  const std::string line = sink_->lines().at(0);
+  const std::size_t first = line.find("\"truncated\":true");
+  EXPECT_NE(first, std::string::npos) << line;
+  EXPECT_EQ(line.find("truncated", first + 2), std::string::npos)
+      << "a JSON object has a member once: " << line;
+}
+
 TEST_F(AccessLogTest, AGenericMethodHasNoPayloads) {
   Create({.payloads = {
               .requests = true, .replies = true, .stream_messages = true}});

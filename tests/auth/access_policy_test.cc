@@ -126,6 +126,20 @@ TEST(AccessPolicyTest, SubjectsArePatterns) {
             kRoleMissing);
 }
 
+TEST(AccessPolicyTest, AStarInASubjectEndsAtADot) {
+  using enum AccessDecision;
+  const auto decide = [](const std::string& pattern, const char* subject) {
+    const std::string rule =
+        R"({"rules":[{"methods":["/**"],"effect":"deny","subjects":[")" +
+        pattern + "\"]}]}";
+    return Decide(rule.c_str(), kPublic, {.subject = subject});
+  };
+  EXPECT_EQ(decide("*@evil.com", "john@evil.com"), kDenied);
+  EXPECT_EQ(decide("*@evil.com", "john.doe@evil.com"), kAllowed);
+  EXPECT_EQ(decide("**@evil.com", "john.doe@evil.com"), kDenied);
+  EXPECT_EQ(decide("**@evil.com", "john.doe@evil.com.example"), kAllowed);
+}
+
 TEST(AccessPolicyTest, SaysWhichRolesAndScopesWouldDoAndNoSubjects) {
   const auto requirement = [](const char* rules, const AccessRule& contract) {
     return AccessPolicy::Parse(rules)->Compile(kPath, contract).requirement();

@@ -315,6 +315,50 @@ TEST(JwkSetTest, ReadsSeveralPemBlocks) {
   EXPECT_THAT(keys->keys(), SizeIs(2));
 }
 
+std::string Pem(JwtAlgorithm algorithm, std::size_t count) {
+  const internal::BioPtr bio(BIO_new(BIO_s_mem()));
+  for (std::size_t i = 0; i < count; ++i) {
+    const internal::PkeyPtr pkey(
+        algorithm == JwtAlgorithm::kEdDsa
+            ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
+            : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+    PEM_write_bio_PUBKEY(bio.get(), pkey.get());
+  }
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<std::size_t>(size));
+}
+
+TEST(JwkSetTest, LeavesOutKeysWithoutIdThatNoTokenWouldBeTriedWith) {
+  const auto keys =
+      JwkSet::Parse(Pem(JwtAlgorithm::kEdDsa, JwkSet::kMaxTried + 2) +
+                    Pem(JwtAlgorithm::kEs256, JwkSet::kMaxTried));
+  ASSERT_THAT(keys, IsOk());
+  EXPECT_THAT(keys->keys(), SizeIs(2 * JwkSet::kMaxTried));
+  EXPECT_THAT(keys->skipped(),
+              ElementsAre("key 17: more than 16 EdDSA keys without an id",
+                          "key 18: more than 16 EdDSA keys without an id"));
+
+  std::vector<Jwk> made;
+  for (std::size_t i = 0; i <= JwkSet::kMaxTried; ++i) {
+    made.push_back(
+        JwtSigner::Generate(JwtAlgorithm::kHs256)->verification_key());
+  }
+  EXPECT_THAT(JwkSet(made).skipped(), ElementsAre(HasSubstr("HS256")));
+}
+
+TEST(JwkSetTest, HasAsManyKeysWithIdsAsItMay) {
+  json set = {{"keys", json::array()}};
+  for (std::size_t i = 0; i < JwkSet::kMaxKeys; ++i) {
+    set["keys"].push_back(json::parse(
+        With(rfc::kEdDsaKey, {{"kid", "key " + std::to_string(i)}})));
+  }
+  const auto keys = JwkSet::Parse(set.dump());
+  ASSERT_THAT(keys, IsOk());
+  EXPECT_THAT(keys->keys(), SizeIs(JwkSet::kMaxKeys));
+  EXPECT_THAT(keys->skipped(), SizeIs(0));
+}
+
 TEST(JwkSetTest, RefusesWhatHasNoUsableKey) {
   for (const char* text :
        {"", "{}", "[]", "3", "{\"keys\":{}}", "{\"keys\":[]}",
@@ -332,6 +376,8 @@ TEST(JwkSetTest, RefusesTooManyKeysTooManyBytesAndTooDeepNesting) {
     set["keys"].push_back(json::parse(rfc::kEdDsaKey));
   }
   EXPECT_THAT(JwkSet::Parse(set.dump()),
+              FailsWith(absl::StatusCode::kInvalidArgument, "more than 256"));
+  EXPECT_THAT(JwkSet::Parse(Pem(JwtAlgorithm::kEs256, JwkSet::kMaxKeys + 1)),
               FailsWith(absl::StatusCode::kInvalidArgument, "more than 256"));
   EXPECT_THAT(JwkSet::Parse(std::string(JwkSet::kMaxBytes + 1, ' ')),
               FailsWith(absl::StatusCode::kInvalidArgument, "larger than"));

@@ -236,21 +236,50 @@ TEST_P(JwtTest, AKeyWithoutIdFitsATokenWithOne) {
       IsOk());
 }
 
-TEST_P(JwtTest, TriesAtMostFourKeys) {
+TEST_P(JwtTest, TriesEveryKeyWithoutIdOfTheAlgorithm) {
   std::vector<JwtSigner> signers;
   std::vector<Jwk> keys;
-  for (int i = 0; i < 5; ++i) {
+  for (std::size_t i = 0; i < JwkSet::kMaxTried; ++i) {
+    // Those with an id come first and must not take the places of the others.
+    keys.push_back(
+        JwtSigner::Generate(JwtAlgorithm::kHs256, "other")->verification_key());
+  }
+  for (std::size_t i = 0; i < JwkSet::kMaxTried; ++i) {
     signers.push_back(*JwtSigner::Generate(JwtAlgorithm::kHs256));
     keys.push_back(signers.back().verification_key());
   }
   CountingKeySource source{JwkSet(keys)};
   const auto verifier = *JwtVerifier::Create({}, source);
-  const auto verify = [&](int i) {
-    return verifier->Verify(*signers[i].SignPayload(Claims().dump()),
+  for (const JwtSigner& signer : signers) {
+    for (const char* const header :
+         {R"({"alg":"HS256"})", R"({"alg":"HS256","kid":"unknown"})"}) {
+      EXPECT_THAT(verifier->Verify(*signer.SignPayload(Claims().dump(), header),
+                                   clock_.WallNow()),
+                  IsOk());
+    }
+  }
+}
+
+TEST_P(JwtTest, TriesNoMoreKeysThanTheBoundForATokenWithoutKid) {
+  std::vector<JwtSigner> signers;
+  std::vector<Jwk> keys;
+  for (std::size_t i = 0; i <= JwkSet::kMaxTried; ++i) {
+    signers.push_back(
+        *JwtSigner::Generate(JwtAlgorithm::kHs256, "key " + std::to_string(i)));
+    keys.push_back(signers.back().verification_key());
+  }
+  CountingKeySource source{JwkSet(keys)};
+  const auto verifier = *JwtVerifier::Create({}, source);
+  const auto verify = [&](std::size_t i, const std::string& header) {
+    return verifier->Verify(*signers[i].SignPayload(Claims().dump(), header),
                             clock_.WallNow());
   };
-  EXPECT_THAT(verify(3), IsOk());
-  EXPECT_THAT(verify(4), HasReason(auth_reason::kTokenSignature));
+  const std::string nameless = R"({"alg":"HS256"})";
+  EXPECT_THAT(verify(JwkSet::kMaxTried - 1, nameless), IsOk());
+  EXPECT_THAT(verify(JwkSet::kMaxTried, nameless),
+              HasReason(auth_reason::kTokenSignature));
+  EXPECT_THAT(verify(JwkSet::kMaxTried, R"({"alg":"HS256","kid":"key 16"})"),
+              IsOk());
 }
 
 TEST_P(JwtTest, WithoutKeysItIsUnavailableNotUnauthenticated) {

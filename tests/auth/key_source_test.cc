@@ -16,6 +16,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "grpccommon/testing/recording_log_sink.h"
+#include "support/no_file_descriptors.h"
 
 namespace grpccommon {
 namespace {
@@ -116,6 +117,28 @@ TEST_F(KeyFileTest, AFileThatGoesAwayKeepsTheOldKeys) {
   clock_.Advance(5s);
   EXPECT_EQ(source->Keys()->keys()[0].id(), "b");
   EXPECT_THAT(source->status(), IsOk());
+}
+
+TEST_F(KeyFileTest, AChangeThatCouldNotBeReadIsReadAtALaterLook) {
+  const std::string path =
+      folder_.Write("keys.json", *NewSigner("a").PublicJwks());
+  const auto source = *CreateKeyFile(path, scheduler_, {}, logger_);
+  folder_.Write("keys.json", *NewSigner("b").PublicJwks());
+  {
+    const NoFileDescriptors none;
+    clock_.Advance(1min);
+  }
+  EXPECT_EQ(source->Keys()->keys()[0].id(), "a");
+  EXPECT_THAT(source->status(),
+              FailsWith(absl::StatusCode::kUnavailable, path));
+  EXPECT_THAT(sink_->LinesWhere("level", "error"), SizeIs(1))
+      << "said at one look, not at each";
+
+  clock_.Advance(5s);
+  EXPECT_EQ(source->Keys()->keys()[0].id(), "b");
+  EXPECT_THAT(source->status(), IsOk());
+  clock_.Advance(1min);
+  EXPECT_THAT(sink_->LinesWhere("msg", "keys reloaded"), SizeIs(1));
 }
 
 TEST_F(KeyFileTest, NamesKeysThatItLeavesOut) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -20,7 +22,9 @@ namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class FileTest : public ::testing::Test {
  protected:
@@ -130,10 +134,22 @@ TEST_F(FileTest, RefusesAPipeInsteadOfWaitingForIt) {
 
 class FileWatcherTest : public FileTest {
  protected:
-  void Watch() {
-    watcher_ = std::make_unique<FileWatcher>(Path(), scheduler_, 1s,
-                                             [this] { ++changes_; });
+  absl::Status Watch(std::vector<std::string> paths) {
+    auto watcher = FileWatcher::Create(
+        std::move(paths), scheduler_, 1s,
+        [this] {
+          ++loads_;
+          return load_();
+        },
+        [this](const absl::Status& loaded) {
+          reported_.emplace_back(loaded.message());
+        });
+    if (!watcher.ok()) return watcher.status();
+    watcher_ = *std::move(watcher);
+    loads_ = 0;
+    return absl::OkStatus();
   }
+  void Watch() { ASSERT_TRUE(Watch({Path()}).ok()); }
   // As editors, and those who renew certificates, replace a file.
   void Replace(const std::string& content) {
     Write(content, "new");
@@ -142,15 +158,57 @@ class FileWatcherTest : public FileTest {
 
   testing::FakeClock clock_;
   testing::FakeScheduler scheduler_{clock_};
+  std::function<absl::Status()> load_ = [] { return absl::OkStatus(); };
   std::unique_ptr<FileWatcher> watcher_;
-  int changes_ = 0;
+  int loads_ = 0;  // after `Create`
+  std::vector<std::string> reported_;
 };
+
+TEST_F(FileWatcherTest, LoadsAtOnceAndReportsNothing) {
+  Write("a");
+  std::string content;
+  load_ = [&] {
+    content = *ReadFile(Path());
+    return absl::OkStatus();
+  };
+  Watch();
+  EXPECT_EQ(content, "a");
+  EXPECT_THAT(reported_, IsEmpty());
+}
+
+TEST_F(FileWatcherTest, IsNotMadeIfTheFirstLoadFails) {
+  load_ = [this] { return ReadFile(Path()).status(); };
+  EXPECT_EQ(Watch({Path()}).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(loads_, 1);
+  EXPECT_THAT(reported_, IsEmpty());
+  EXPECT_EQ(scheduler_.pending(), 0u);
+}
+
+TEST_F(FileWatcherTest, LoadsAgainAtOnceIfAFileChangedWhileTheFirstLoadFailed) {
+  Write("half");
+  load_ = [this] {
+    if (*ReadFile(Path()) == "whole") return absl::OkStatus();
+    Replace("whole");
+    return absl::InvalidArgumentError("half");
+  };
+  EXPECT_TRUE(Watch({Path()}).ok());
+}
+
+TEST_F(FileWatcherTest, GivesUpOnFilesThatChangeAgainAndAgain) {
+  load_ = [this] {
+    Write(std::string(static_cast<std::size_t>(loads_), 'x'));
+    return absl::InvalidArgumentError("unfinished");
+  };
+  EXPECT_EQ(Watch({Path()}).message(), "unfinished");
+  EXPECT_GT(loads_, 1);
+  EXPECT_LE(loads_, 10);
+}
 
 TEST_F(FileWatcherTest, IsSilentWhileNothingChanges) {
   Write("a");
   Watch();
   clock_.Advance(10s);
-  EXPECT_EQ(changes_, 0);
+  EXPECT_EQ(loads_, 0);
 }
 
 TEST_F(FileWatcherTest, SeesANewContentOnceAndAfterTheInterval) {
@@ -158,11 +216,35 @@ TEST_F(FileWatcherTest, SeesANewContentOnceAndAfterTheInterval) {
   Watch();
   Write("longer");
   clock_.Advance(1s - 1ns);
-  EXPECT_EQ(changes_, 0);
+  EXPECT_EQ(loads_, 0);
   clock_.Advance(1ns);
-  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(loads_, 1);
   clock_.Advance(5s);
-  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(loads_, 1);
+  EXPECT_THAT(reported_, ElementsAre(""));
+}
+
+TEST_F(FileWatcherTest, SeesAChangeOfEachOfItsFiles) {
+  Write("a");
+  Write("a", "other");
+  ASSERT_TRUE(Watch({Path(), Path("other")}).ok());
+  Write("longer", "other");
+  clock_.Advance(5s);
+  EXPECT_EQ(loads_, 1);
+  Write("longer");
+  clock_.Advance(5s);
+  EXPECT_EQ(loads_, 2);
+}
+
+TEST_F(FileWatcherTest, SeesAChangeWhileItLoads) {
+  Write("a");
+  load_ = [this] {
+    if (loads_ == 1) Replace("longer");
+    return absl::OkStatus();
+  };
+  Watch();
+  clock_.Advance(5s);
+  EXPECT_EQ(loads_, 2) << "of the change before, and of the one within";
 }
 
 TEST_F(FileWatcherTest, SeesARenamedOverFileOfTheSameSize) {
@@ -170,7 +252,24 @@ TEST_F(FileWatcherTest, SeesARenamedOverFileOfTheSameSize) {
   Watch();
   Replace("b");
   clock_.Advance(1s);
-  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(loads_, 1);
+}
+
+TEST_F(FileWatcherTest, SeesAnEditThatLeavesSizeAndModificationTime) {
+  Write("a");
+  struct stat before;
+  ASSERT_EQ(stat(Path().c_str(), &before), 0);
+  Watch();
+  struct stat after;
+  do {  // until the kernel's clock has ticked
+    Write("b");
+    const timespec times[] = {before.st_atim, before.st_mtim};
+    ASSERT_EQ(utimensat(AT_FDCWD, Path().c_str(), times, 0), 0);
+    ASSERT_EQ(stat(Path().c_str(), &after), 0);
+  } while (after.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+           after.st_ctim.tv_nsec == before.st_ctim.tv_nsec);
+  clock_.Advance(1s);
+  EXPECT_EQ(loads_, 1);
 }
 
 TEST_F(FileWatcherTest, SeesTheSwappedLinkOfAKubernetesVolume) {
@@ -184,18 +283,18 @@ TEST_F(FileWatcherTest, SeesTheSwappedLinkOfAKubernetesVolume) {
   std::filesystem::create_directory_symlink("v2", folder_ / "data_tmp");
   std::filesystem::rename(folder_ / "data_tmp", folder_ / "data");
   clock_.Advance(1s);
-  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(loads_, 1);
 }
 
-TEST_F(FileWatcherTest, AMissingFileChangesWhenItReturns) {
+TEST_F(FileWatcherTest, AFileChangesWhenItGoesAndWhenItReturns) {
   Write("a");
   Watch();
   std::filesystem::remove(Path());
   clock_.Advance(5s);
-  EXPECT_EQ(changes_, 0);
+  EXPECT_EQ(loads_, 1);
   Write("a");
-  clock_.Advance(1s);
-  EXPECT_EQ(changes_, 1);
+  clock_.Advance(5s);
+  EXPECT_EQ(loads_, 2);
 }
 
 TEST_F(FileWatcherTest, AFileThatWasNotThereAtFirstChangesWhenItComes) {
@@ -203,23 +302,35 @@ TEST_F(FileWatcherTest, AFileThatWasNotThereAtFirstChangesWhenItComes) {
   clock_.Advance(1s);
   Write("a");
   clock_.Advance(1s);
-  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(loads_, 1);
 }
 
-TEST_F(FileWatcherTest, SaysOnceThatAFileHasGone) {
-  int gone = 0;
+TEST_F(FileWatcherTest, LoadsAgainAtEachLookUntilItCouldAndSaysSoOnce) {
   Write("a");
-  const FileWatcher watcher(
-      Path(), scheduler_, 1s, [this] { ++changes_; }, [&gone] { ++gone; });
-  clock_.Advance(1s);
-  EXPECT_EQ(gone, 0);
-  std::filesystem::remove(Path());
+  Watch();
+  Write("longer");
+  load_ = [] { return absl::UnavailableError("too many open files"); };
+  clock_.Advance(3s);
+  EXPECT_EQ(loads_, 3);
+  EXPECT_THAT(reported_, ElementsAre("too many open files"));
+  load_ = [] { return absl::OkStatus(); };
   clock_.Advance(5s);
-  EXPECT_EQ(gone, 1);
+  EXPECT_EQ(loads_, 4);
+  EXPECT_THAT(reported_, ElementsAre("too many open files", ""));
+}
+
+TEST_F(FileWatcherTest, ReportsAnotherFailureAndTheSameOneOfAChangedFile) {
   Write("a");
-  clock_.Advance(5s);
-  EXPECT_EQ(changes_, 1);
-  EXPECT_EQ(gone, 1);
+  Watch();
+  Write("longer");
+  load_ = [] { return absl::UnavailableError("one"); };
+  clock_.Advance(3s);
+  load_ = [] { return absl::UnavailableError("two"); };
+  clock_.Advance(3s);
+  EXPECT_THAT(reported_, ElementsAre("one", "two"));
+  Write("still longer");
+  clock_.Advance(3s);
+  EXPECT_THAT(reported_, ElementsAre("one", "two", "two"));
 }
 
 TEST_F(FileWatcherTest, StopsWhenItIsDestroyed) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/concurrency/concurrency_limiter.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,6 +14,8 @@ namespace grpccommon {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 std::unique_ptr<ConcurrencyLimiter> Fixed(int limit) {
   return *ConcurrencyLimiter::Create({.limit = FixedLimitOptions{limit}});
@@ -210,6 +213,18 @@ TEST(ConcurrencyLimiterOptionsTest, RefusesWhatIsOutOfRange) {
   EXPECT_EQ(code({.normal_share = 0}), invalid);
   EXPECT_EQ(code({.sheddable_share = 1.1}), invalid);
   EXPECT_EQ(code({.limit = Gradient2Options{.min_limit = 0}}), invalid);
+}
+
+TEST(ConcurrencyLimiterOptionsTest, RefusesSheddableCallsMoreThanNormalOnes) {
+  const absl::Status refused =
+      ConcurrencyLimiter::Create({.normal_share = 0.5, .sheddable_share = 0.6})
+          .status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("sheddable_share"), HasSubstr("normal_share")));
+  EXPECT_TRUE(
+      ConcurrencyLimiter::Create({.normal_share = 0.5, .sheddable_share = 0.5})
+          .ok());
 }
 
 }  // namespace

@@ -315,6 +315,18 @@ TEST_F(HttpServerTest, SaysContinueToClientsThatWaitForIt) {
             417);
 }
 
+TEST_F(HttpServerTest, SaysNoContinueToHttp10) {
+  Start();
+  RawClient client(port());
+  client.Send(
+      "POST /echo HTTP/1.0\r\ncontent-length: 4\r\n"
+      "expect: 100-continue\r\n\r\n");
+  // Behind which the one thread has seen that header.
+  EXPECT_EQ(Ask(kGetHello).status, 200);
+  client.Send("body");
+  EXPECT_EQ(client.ReadHead().status, 200);
+}
+
 TEST_F(HttpServerTest, AnswersUnknownPathsAndMethodsAsJson) {
   Start();
   RawResponse response = Ask("GET /no HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -330,6 +342,9 @@ TEST_F(HttpServerTest, AnswersUnknownPathsAndMethodsAsJson) {
   EXPECT_EQ(response.headers["allow"], "OPTIONS, POST");
   EXPECT_EQ(response.headers.count("content-length"), 0u);
   EXPECT_EQ(Ask("OPTIONS * HTTP/1.1\r\nhost: t\r\n\r\n").status, 204);
+  response = Ask("OPTIONS /no HTTP/1.1\r\nhost: t\r\n\r\n");
+  EXPECT_EQ(response.status, 404);
+  EXPECT_EQ(response.headers.count("allow"), 0u);
 }
 
 TEST_F(HttpServerTest, AnswersABadTargetAndGoesOn) {

@@ -89,6 +89,8 @@ TEST(ParseRequestTargetTest, FindsAVerbOnlyBehindAPlainColon) {
   EXPECT_EQ(ParseRequestTarget("/a:b/c")->verb_at, RequestTarget::kNoVerb);
   EXPECT_EQ(ParseRequestTarget("/a%3Ab")->verb_at, RequestTarget::kNoVerb);
   EXPECT_EQ(ParseRequestTarget("/a:b:c")->verb_at, 3u);
+  EXPECT_EQ(ParseRequestTarget("/..a:b")->verb_at, 3u);
+  EXPECT_EQ(ParseRequestTarget("/..%3Ab")->verb_at, RequestTarget::kNoVerb);
 }
 
 class BadTarget : public ::testing::TestWithParam<const char*> {};
@@ -108,7 +110,10 @@ INSTANTIATE_TEST_SUITE_P(
                       "/..", "/../a", "/a/..", "/a/../b", "/.", "/a/./b",
                       "/%2e%2e/a", "/%2E/a", "/.%2e", "/a/..%2fb", "/a%2f..",
                       "/..%5ca", "/a%5c..%5cb", "/a%2f.%2fb",
-                      "http://host/../a"));
+                      "http://host/../a",
+                      // What a route with a verb would cut it from.
+                      "/files/a/..:download", "/.:do", "/%2e%2e:do",
+                      "/a%5c..:get", "/a%2f.:get"));
 
 }  // namespace
 }  // namespace grpccommon

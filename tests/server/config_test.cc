@@ -13,7 +13,9 @@ using grpccommon::testing::IsOk;
 using grpccommon::testing::MessageIs;
 using grpccommon::testing::StatusIs;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -64,11 +66,11 @@ TEST(ConfigTest, RefusesWhatIsNestedDeeperThanAnyOption) {
   EXPECT_THAT(
       ApplyEnvironment({}, {{"GRPCCOMMON_AUTH__ISSUERS", nested(100'000)}}),
       refused);
-  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(63) + "}"), IsOk());
-  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(65) + "}"), refused);
+  EXPECT_THAT(ApplyJson({}, R"({"app": {"a": )" + nested(62) + "}}"), IsOk());
+  EXPECT_THAT(ApplyJson({}, R"({"app": {"a": )" + nested(64) + "}}"), refused);
   // In the midst of what is left out, too, the rest is read.
-  EXPECT_THAT(ApplyJson({}, R"({"app": )" + nested(65) +
-                                R"(, "name": "a", "name": 1})"),
+  EXPECT_THAT(ApplyJson({}, R"({"app": {"a": )" + nested(64) +
+                                R"(}, "name": "a", "name": 1})"),
               refused);
 }
 
@@ -122,6 +124,44 @@ TEST(ConfigTest, EnvironmentVariablesSayTheSame) {
   EXPECT_FALSE(options->reflection);
   EXPECT_EQ(options->max_metadata_bytes, 32u << 10);
   EXPECT_EQ(options->tls->certificate_file, "c");
+}
+
+TEST(ConfigTest, AListInAVariableIsSeparatedByCommasOrJson) {
+  const auto audiences = [](const std::string& text) {
+    auto options = ApplyEnvironment({}, {{"GRPCCOMMON_AUTH__AUDIENCES", text}});
+    EXPECT_THAT(options, IsOk()) << text;
+    return options.ok() ? options->auth.audiences : std::vector<std::string>();
+  };
+  EXPECT_THAT(audiences("a, b"), ElementsAre("a", "b"));
+  EXPECT_THAT(audiences(R"(["a", "b,c"])"), ElementsAre("a", "b,c"));
+  EXPECT_THAT(audiences(" [\"a\"]"), ElementsAre("a"));
+  EXPECT_THAT(audiences("[]"), IsEmpty());
+  EXPECT_THAT(audiences(""), IsEmpty());
+  for (const char* const broken : {"[a,b]", "[\"a\"", "[\"a\"],b", "[1]"}) {
+    EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_AUTH__AUDIENCES", broken}}),
+                AllOf(StatusIs(kInvalid),
+                      MessageIs(HasSubstr("GRPCCOMMON_AUTH__AUDIENCES must be "
+                                          "a list of texts"))))
+        << broken;
+  }
+  for (const char* const numbers : {"0.1, 1", "[0.1, 1]"}) {
+    const auto options =
+        ApplyEnvironment({}, {{"GRPCCOMMON_METRICS__BUCKETS", numbers}});
+    ASSERT_THAT(options, IsOk()) << numbers;
+    EXPECT_THAT(options->metrics->buckets, ElementsAre(0.1, 1));
+  }
+  EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_METRICS__BUCKETS", "[true]"}}),
+              MessageIs(HasSubstr("BUCKETS must be a list of numbers")));
+}
+
+TEST(ConfigTest, TheApplicationsPartIsAnObjectInAFileAndNoVariable) {
+  EXPECT_THAT(ApplyJson({}, R"({"app": {}})"), IsOk());
+  EXPECT_THAT(
+      ApplyJson({}, R"({"app": 5})"),
+      AllOf(StatusIs(kInvalid), MessageIs(HasSubstr("app must be an object"))));
+  EXPECT_THAT(ApplyEnvironment({}, {{"GRPCCOMMON_APP", "x"}}),
+              AllOf(StatusIs(kInvalid),
+                    MessageIs(HasSubstr("unknown option GRPCCOMMON_APP"))));
 }
 
 TEST(ConfigTest, ReadsAListOfObjects) {

@@ -46,6 +46,16 @@ TEST(MalformedRequestTest, SaysWhereTheBytesStopMakingSense) {
   EXPECT_THAT(ExplainMalformed(type, bytes + '\x0b'), HasSubstr("after name"));
 }
 
+TEST(MalformedRequestTest, NamesTheLastKnownFieldOfADeepMessageByItsPath) {
+  const auto& type = *DescriptorProto::descriptor();
+  // nested_type { nested_type { name: a number that does not end } }
+  EXPECT_EQ(ExplainMalformed(type, "\x1a\x04\x1a\x02\x08\x80"),
+            "the bytes after nested_type.nested_type.name are no message");
+  // nested_type { nested_type { a field that nobody knows, cut } }
+  EXPECT_EQ(ExplainMalformed(type, "\x1a\x04\x1a\x02\x7a\x09"),
+            "the bytes after nested_type.nested_type are no message");
+}
+
 TEST(MalformedRequestTest, SurvivesNestingThatAParserWouldRefuse) {
   std::string bytes;
   for (int i = 0; i < 5000; ++i) {

@@ -271,6 +271,31 @@ TEST_F(StateFeedTest, AThrowingMakeEndsTheWatcher) {
   EXPECT_EQ(status.error_message().find("secret"), std::string::npos);
 }
 
+TEST_F(StateFeedTest, AMakeThatBringsNobodyOnEndsTheWatcher) {
+  for (const bool with_message : {false, true}) {
+    std::atomic<int> made = 0;
+    Feed feed([&](std::int64_t from) -> Feed::Update {
+      // Ends what would go on for ever.
+      if (++made == 100) return {.version = from + 1};
+      return {
+          .message = with_message ? std::make_shared<const Item>() : nullptr,
+          .version = from};
+    });
+    down_ = [&](grpc::CallbackServerContext& context) {
+      const auto writer = Writer::Create(context);
+      EXPECT_TRUE(feed.Subscribe(writer).ok());
+      return writer->reactor();
+    };
+    feed.Advance(1);
+    grpc::ClientContext context;
+    const auto reader = stub_->Down(&context, Item());
+    Item item;
+    EXPECT_FALSE(reader->Read(&item));
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INTERNAL);
+    EXPECT_EQ(made, 1);
+  }
+}
+
 TEST_F(StateFeedTest, MayDieBeforeItsWatchers) {
   Advance(1);
   const Watcher watcher = Watch();

@@ -149,8 +149,8 @@ class ApiKeyAuthenticator : public Authenticator {
         [this](ApiKeySet keys) {
           keys_.Set(std::make_shared<const ApiKeySet>(std::move(keys)));
         },
-        scheduler, interval, logger);
-    return file_->Start();
+        logger);
+    return file_->Start(scheduler, interval);
   }
 
   absl::StatusOr<PrincipalPtr> Authenticate(ServerCall& call) override {

@@ -131,8 +131,12 @@ AuthorizeInterceptor::Create(AuthorizeOptions options, Scheduler& scheduler) {
         [target = impl.get()](AccessPolicy fresh) {
           target->Apply(std::move(fresh));
         },
-        scheduler, impl->options.check_interval, impl->options.audit);
-    if (absl::Status read = impl->file->Start(); !read.ok()) return read;
+        impl->options.audit);
+    if (absl::Status read =
+            impl->file->Start(scheduler, impl->options.check_interval);
+        !read.ok()) {
+      return read;
+    }
   }
   return absl::WrapUnique(new AuthorizeInterceptor(std::move(impl)));
 }

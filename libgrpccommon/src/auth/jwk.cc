@@ -5,6 +5,7 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -220,34 +221,55 @@ bool Jwk::Verify(JwtAlgorithm algorithm, std::string_view message,
                           message.size()) == 1;
 }
 
-JwkSet::JwkSet(std::vector<Jwk> keys) : keys_(std::move(keys)) {}
+JwkSet::JwkSet(std::vector<Jwk> keys) {
+  for (Jwk& key : keys) Take(std::move(key));
+}
+
+void JwkSet::Take(absl::StatusOr<Jwk> key) {
+  const auto skip = [this](absl::string_view why) {
+    skipped_.push_back(
+        absl::StrCat("key ", keys_.size() + skipped_.size() + 1, ": ", why));
+  };
+  if (!key.ok()) return skip(key.status().message());
+  if (!key->id().empty()) {
+    keys_.push_back(*std::move(key));
+    return;
+  }
+  const auto end =
+      std::find_if(keys_.begin(), keys_.end(),
+                   [](const Jwk& other) { return !other.id().empty(); });
+  for (const JwtAlgorithm algorithm : kAlgorithms) {
+    if (!key->Allows(algorithm)) continue;
+    const auto same = std::count_if(
+        keys_.begin(), end,
+        [algorithm](const Jwk& other) { return other.Allows(algorithm); });
+    if (static_cast<std::size_t>(same) < kMaxTried) continue;
+    return skip(absl::StrCat("more than ", kMaxTried, " ",
+                             ToAbsl(JwtAlgorithmName(algorithm)),
+                             " keys without an id"));
+  }
+  keys_.insert(end, *std::move(key));
+}
 
 absl::StatusOr<JwkSet> JwkSet::Parse(std::string_view text) {
   if (text.size() > kMaxBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("keys: larger than ", kMaxBytes, " bytes"));
   }
+  const absl::Status too_many = absl::InvalidArgumentError(
+      absl::StrCat("keys: more than ", kMaxKeys, " keys"));
   JwkSet set;
-  std::size_t count = 0;
-  const auto take = [&](absl::StatusOr<Jwk> key) {
-    ++count;
-    if (key.ok()) {
-      set.keys_.push_back(*std::move(key));
-    } else {
-      set.skipped_.push_back(
-          absl::StrCat("key ", count, ": ", key.status().message()));
-    }
-  };
-
   if (text.find(kPemBegin) != std::string_view::npos) {
+    std::size_t count = 0;
     for (std::size_t begin = text.find(kPemBegin);
-         begin != std::string_view::npos && count < kMaxKeys;) {
+         begin != std::string_view::npos;) {
+      if (++count > kMaxKeys) return too_many;
       const std::size_t next = text.find(kPemBegin, begin + 1);
       const std::string_view block = text.substr(begin, next - begin);
       if (block.find(kPemEnd) == std::string_view::npos) {
         return absl::InvalidArgumentError("keys: a PEM block does not end");
       }
-      take(Jwk::FromPem(block));
+      set.Take(Jwk::FromPem(block));
       begin = next;
     }
   } else {
@@ -256,15 +278,14 @@ absl::StatusOr<JwkSet> JwkSet::Parse(std::string_view text) {
     if (!root.ok()) return root.status();
     const auto keys = root->is_object() ? root->find("keys") : root->end();
     if (root->is_object() && root->contains("kty")) {
-      take(Jwk::Impl::Make(internal::KeyFromJwk(*root, KeyUse::kVerify)));
+      set.Take(Jwk::Impl::Make(internal::KeyFromJwk(*root, KeyUse::kVerify)));
     } else if (keys == root->end() || !keys->is_array()) {
       return absl::InvalidArgumentError("keys: neither a JWK set nor a JWK");
     } else if (keys->size() > kMaxKeys) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("keys: more than ", kMaxKeys, " keys"));
+      return too_many;
     } else {
       for (const nlohmann::json& jwk : *keys) {
-        take(Jwk::Impl::Make(internal::KeyFromJwk(jwk, KeyUse::kVerify)));
+        set.Take(Jwk::Impl::Make(internal::KeyFromJwk(jwk, KeyUse::kVerify)));
       }
     }
   }

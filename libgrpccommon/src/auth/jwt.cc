@@ -28,9 +28,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxDepth = 16;
-// Keys that may be tried for one token: keys without an id share the work, and
-// a stranger must not make us do more of it than this.
-constexpr int kMaxCandidates = 4;
 // Later times mean "never": in 2255, while nanoseconds of 64 bits last to 2262.
 constexpr double kLastSecond = 9e9;
 
@@ -508,7 +505,7 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
                   [&](const Jwk& key) { return key.id() == *header.key_id; });
   bool fits = false;
   bool verified = false;
-  int tried = 0;
+  std::size_t tried = 0;
   for (const Jwk& key : keys->keys()) {
     if (named ? key.id() != *header.key_id
               : header.key_id.has_value() && !key.id().empty()) {
@@ -516,7 +513,7 @@ absl::StatusOr<VerifiedToken> JwtVerifier::Verify(std::string_view token,
     }
     fits = true;
     if (!key.Allows(*algorithm)) continue;
-    if (tried == kMaxCandidates) break;
+    if (tried == JwkSet::kMaxTried) break;
     ++tried;
     verified = key.Verify(*algorithm, parts->message, *signature);
     if (verified) break;

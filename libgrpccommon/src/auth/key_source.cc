@@ -27,15 +27,15 @@ class StaticKeySource : public KeySource {
 
 class KeyFile : public KeySource {
  public:
-  KeyFile(const std::string& path, Scheduler& scheduler,
-          Clock::Duration interval, const Logger& logger)
+  KeyFile(const std::string& path, const Logger& logger)
       : logger_(logger),
         file_(
             path, "keys", Parse,
-            [this](JwkSet fresh) { Apply(std::move(fresh)); }, scheduler,
-            interval, logger) {}
+            [this](JwkSet fresh) { Apply(std::move(fresh)); }, logger) {}
 
-  absl::Status Start() { return file_.Start(); }
+  absl::Status Start(Scheduler& scheduler, Clock::Duration interval) {
+    return file_.Start(scheduler, interval);
+  }
 
   static absl::StatusOr<JwkSet> Parse(const std::string& content) {
     return JwkSet::Parse(content);
@@ -92,9 +92,11 @@ absl::StatusOr<std::unique_ptr<KeySource>> CreateKeyFile(
   const absl::Status valid =
       CheckRange("check_interval", options.check_interval, 10ms, 1h);
   if (!valid.ok()) return valid;
-  auto source = std::make_unique<KeyFile>(path, scheduler,
-                                          options.check_interval, logger);
-  if (absl::Status started = source->Start(); !started.ok()) return started;
+  auto source = std::make_unique<KeyFile>(path, logger);
+  if (absl::Status started = source->Start(scheduler, options.check_interval);
+      !started.ok()) {
+    return started;
+  }
   return source;
 }
 

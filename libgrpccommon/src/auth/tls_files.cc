@@ -193,17 +193,19 @@ struct TlsFiles::Impl {
     return status;
   }
 
-  void Reload() {
+  absl::Status Load() {
     const absl::StatusOr<Pems> pems = ReadChecked(paths);
-    absl::Status status = pems.status();
-    if (status.ok()) status = Publish(*pems);
-    if (status.ok()) {
+    return pems.ok() ? Publish(*pems) : pems.status();
+  }
+
+  void Report(const absl::Status& loaded) const {
+    if (loaded.ok()) {
       logger.Info(
           "TLS files reloaded",
           {{"certificate_file", paths.certificate}, {"ca_file", paths.ca}});
     } else {
       logger.Error("TLS files are not usable; the old ones stay in force",
-                   {{"error", status.ToString()}});
+                   {{"error", loaded.ToString()}});
     }
   }
 
@@ -213,7 +215,7 @@ struct TlsFiles::Impl {
   MemoryFile private_key;
   MemoryFile ca;
   // Last, so that no reload runs while the rest goes.
-  std::vector<std::unique_ptr<FileWatcher>> watchers;
+  std::unique_ptr<FileWatcher> watcher;
 };
 
 absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Create(
@@ -228,18 +230,20 @@ absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Create(
     return absl::InvalidArgumentError(
         "tls needs certificate and private key, or neither of them");
   }
-  const absl::StatusOr<Pems> pems = ReadChecked(paths);
-  if (!pems.ok()) return pems.status();
-  auto impl = std::make_unique<Impl>(paths, logger);
-  if (absl::Status status = impl->Publish(*pems); !status.ok()) return status;
+  std::vector<std::string> watched;
   for (const std::string& path :
        {paths.certificate, paths.private_key, paths.ca}) {
-    if (path.empty()) continue;
-    impl->watchers.push_back(std::make_unique<FileWatcher>(
-        path, scheduler, paths.reload_interval,
-        [reloading = impl.get()] { reloading->Reload(); },
-        /*on_gone=*/[reloading = impl.get()] { reloading->Reload(); }));
+    if (!path.empty()) watched.push_back(path);
   }
+  auto impl = std::make_unique<Impl>(paths, logger);
+  absl::StatusOr<std::unique_ptr<FileWatcher>> watcher = FileWatcher::Create(
+      std::move(watched), scheduler, paths.reload_interval,
+      [loading = impl.get()] { return loading->Load(); },
+      [told = impl.get()](const absl::Status& loaded) {
+        told->Report(loaded);
+      });
+  if (!watcher.ok()) return watcher.status();
+  impl->watcher = *std::move(watcher);
   return std::unique_ptr<TlsFiles>(new TlsFiles(std::move(impl)));
 }
 

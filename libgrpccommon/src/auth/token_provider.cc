@@ -58,17 +58,18 @@ class StaticToken : public TokenProvider {
 
 class TokenFile : public TokenProvider {
  public:
-  TokenFile(const std::string& path, Scheduler& scheduler,
-            Clock::Duration interval, const Logger& logger)
+  TokenFile(const std::string& path, const Logger& logger)
       : token_(nullptr),
         file_(
             path, "token", Parse,
             [this](std::string token) {
               token_.Set(std::make_shared<const std::string>(std::move(token)));
             },
-            scheduler, interval, logger) {}
+            logger) {}
 
-  absl::Status Start() { return file_.Start(); }
+  absl::Status Start(Scheduler& scheduler, Clock::Duration interval) {
+    return file_.Start(scheduler, interval);
+  }
   absl::StatusOr<std::shared_ptr<const std::string>> Token() const override {
     return token_.Get();
   }
@@ -325,9 +326,11 @@ absl::StatusOr<std::shared_ptr<TokenProvider>> CreateTokenFile(
       !valid.ok()) {
     return valid;
   }
-  auto provider = std::make_shared<TokenFile>(path, scheduler,
-                                              options.check_interval, logger);
-  if (absl::Status started = provider->Start(); !started.ok()) return started;
+  auto provider = std::make_shared<TokenFile>(path, logger);
+  if (absl::Status started = provider->Start(scheduler, options.check_interval);
+      !started.ok()) {
+    return started;
+  }
   return provider;
 }
 

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,7 +16,7 @@
 namespace grpccommon::internal {
 
 /// A file of a kind ("keys", "API keys", "access policy") that is parsed into a
-/// `T` and handed to `apply`: once by `Start`, then whenever it changes. A
+/// `T` and handed to `apply`: once by `Start`, then as FileWatcher says. A
 /// broken later version, or none, is logged and changes nothing.
 template <typename T>
 class WatchedFile {
@@ -26,20 +25,22 @@ class WatchedFile {
   using Apply = std::function<void(T)>;
 
   WatchedFile(std::string path, std::string kind, Parse parse, Apply apply,
-              Scheduler& scheduler, Clock::Duration interval, Logger logger)
+              Logger logger)
       : path_(std::move(path)),
         kind_(std::move(kind)),
         parse_(std::move(parse)),
         apply_(std::move(apply)),
-        logger_(std::move(logger)) {
-    // Watched before it is read, so that no change falls in between.
-    watcher_.emplace(
-        path_, scheduler, interval, [this] { Reload(); },
-        /*on_gone=*/[this] { Reload(); });
-  }
+        logger_(std::move(logger)) {}
 
   /// Errors: of reading or parsing, naming the path.
-  absl::Status Start() { return Load(); }
+  absl::Status Start(Scheduler& scheduler, Clock::Duration interval) {
+    absl::StatusOr<std::unique_ptr<FileWatcher>> watcher = FileWatcher::Create(
+        {path_}, scheduler, interval, [this] { return Load(); },
+        [this](const absl::Status& loaded) { Report(loaded); });
+    if (!watcher.ok()) return watcher.status();
+    watcher_ = *std::move(watcher);
+    return absl::OkStatus();
+  }
 
   absl::Status status() const {
     const MutexLock lock(mutex_);
@@ -48,8 +49,6 @@ class WatchedFile {
 
  private:
   absl::Status Load() {
-    // The first load and a reload may meet; the later one has the last word.
-    const MutexLock lock(load_mutex_);
     const absl::StatusOr<std::string> content = ReadFile(path_);
     if (!content.ok()) return content.status();
     absl::StatusOr<T> value = parse_(*content);
@@ -62,16 +61,15 @@ class WatchedFile {
     return absl::Status(value.status().code(), ToAbsl(message));
   }
 
-  void Reload() {
-    const absl::Status status = Load();
-    if (status.ok()) {
+  void Report(const absl::Status& loaded) {
+    if (loaded.ok()) {
       logger_.Info(kind_ + " reloaded", {{"path", path_}});
     } else {
       logger_.Error(kind_ + " not usable: the old stay in force",
-                    {{"path", path_}, {"error", ToStd(status.message())}});
+                    {{"path", path_}, {"error", ToStd(loaded.message())}});
     }
     const MutexLock lock(mutex_);
-    status_ = status;
+    status_ = loaded;
   }
 
   const std::string path_;
@@ -79,11 +77,10 @@ class WatchedFile {
   const Parse parse_;
   const Apply apply_;
   const Logger logger_;
-  Mutex load_mutex_;
   mutable Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   // Last, so that it stops before what it uses goes.
-  std::optional<FileWatcher> watcher_;
+  std::unique_ptr<FileWatcher> watcher_;
 };
 
 }  // namespace grpccommon::internal

@@ -10,7 +10,9 @@
 #include <optional>
 #include <tuple>
 #include <utility>
+#include <vector>
 
+#include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "grpccommon/base/random.h"
 
@@ -56,13 +58,30 @@ int WriteAll(int file, std::string_view content) {
   return fsync(file) == 0 ? 0 : errno;
 }
 
-using Fingerprint = std::tuple<dev_t, ino_t, off_t, std::time_t, long>;
+using Fingerprint =
+    std::tuple<dev_t, ino_t, off_t, std::time_t, long, std::time_t, long>;
 
-std::optional<Fingerprint> TakeFingerprint(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) return std::nullopt;
-  return Fingerprint(info.st_dev, info.st_ino, info.st_size,
-                     info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+// Files that change each time are being written, which may take long.
+constexpr int kMaxFirstLoads = 5;
+
+// One for each file; nothing for one that is away.
+using Fingerprints = std::vector<std::optional<Fingerprint>>;
+
+Fingerprints TakeFingerprints(const std::vector<std::string>& paths) {
+  Fingerprints all;
+  for (const std::string& path : paths) {
+    struct stat info;
+    if (stat(path.c_str(), &info) != 0) {
+      all.emplace_back();
+      continue;
+    }
+    // The second time sees what the first does not: new permissions, and an
+    // edit of the same size that sets the modification time back.
+    all.emplace_back(std::in_place, info.st_dev, info.st_ino, info.st_size,
+                     info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
+                     info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
+  }
+  return all;
 }
 
 }  // namespace
@@ -119,34 +138,50 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
 }
 
 struct FileWatcher::State {
-  std::string path;
-  std::function<void()> on_change;
-  std::function<void()> on_gone;
-  std::optional<Fingerprint> last;
+  void Look() {
+    Fingerprints now = TakeFingerprints(paths);
+    const bool changed = now != last;
+    if (!changed && loaded.ok()) return;
+    last = std::move(now);
+    absl::Status status = load();
+    const bool news = changed || status != loaded;
+    loaded = std::move(status);
+    if (news) report(loaded);
+  }
+
+  std::vector<std::string> paths;
+  Load load;
+  Report report;
+  // Taken before the load, so that no change falls in between.
+  Fingerprints last;
+  absl::Status loaded;
+  // Last, so that it stops before what it uses goes.
   std::optional<PeriodicTask> task;
 };
 
-FileWatcher::FileWatcher(std::string path, Scheduler& scheduler,
-                         Clock::Duration interval,
-                         std::function<void()> on_change,
-                         std::function<void()> on_gone)
-    : state_(std::make_unique<State>()) {
-  state_->path = std::move(path);
-  state_->on_change = std::move(on_change);
-  state_->on_gone = std::move(on_gone);
-  state_->last = TakeFingerprint(state_->path);
-  state_->task.emplace(scheduler, interval, [state = state_.get()] {
-    const std::optional<Fingerprint> now = TakeFingerprint(state->path);
-    if (now == state->last) return;
-    state->last = now;
-    if (now.has_value()) {
-      state->on_change();
-    } else if (state->on_gone) {
-      state->on_gone();
-    }
-  });
+absl::StatusOr<std::unique_ptr<FileWatcher>> FileWatcher::Create(
+    std::vector<std::string> paths, Scheduler& scheduler,
+    Clock::Duration interval, Load load, Report report) {
+  auto state = std::make_unique<State>();
+  state->paths = std::move(paths);
+  state->load = std::move(load);
+  state->report = std::move(report);
+  state->last = TakeFingerprints(state->paths);
+  for (int loads = 1;; ++loads) {
+    absl::Status loaded = state->load();
+    if (loaded.ok()) break;
+    // It may have had one file of before a change and one of after it.
+    Fingerprints now = TakeFingerprints(state->paths);
+    if (now == state->last || loads == kMaxFirstLoads) return loaded;
+    state->last = std::move(now);
+  }
+  state->task.emplace(scheduler, interval,
+                      [looking = state.get()] { looking->Look(); });
+  return absl::WrapUnique(new FileWatcher(std::move(state)));
 }
 
+FileWatcher::FileWatcher(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
 FileWatcher::~FileWatcher() = default;
 
 }  // namespace grpccommon

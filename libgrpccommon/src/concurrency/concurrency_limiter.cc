@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
 #include "grpccommon/base/check_range.h"
 
 namespace grpccommon {
@@ -23,6 +24,11 @@ absl::StatusOr<std::unique_ptr<ConcurrencyLimiter>> ConcurrencyLimiter::Create(
   absl::Status valid =
       CheckRange("normal_share", options.normal_share, 0.01, 1);
   valid.Update(CheckRange("sheddable_share", options.sheddable_share, 0.01, 1));
+  if (options.sheddable_share > options.normal_share) {
+    valid.Update(absl::InvalidArgumentError(
+        absl::StrCat("sheddable_share must not be above normal_share, got ",
+                     options.sheddable_share, " and ", options.normal_share)));
+  }
   std::optional<Adaptive> adaptive;
   int limit = 0;
   if (const auto* const fixed =

@@ -333,7 +333,8 @@ bool Connection::ParseHeader() {
       Fail(417, absl::InvalidArgumentError("unknown expectation"));
       return false;
     }
-    if (buffer_.size() == 0) {
+    // RFC 9110, section 10.1.1, forbids it towards HTTP/1.0.
+    if (buffer_.size() == 0 && parser_->http11()) {
       Push({.tail = "HTTP/1.1 100 Continue\r\n\r\n"});
     }
   }
@@ -462,7 +463,8 @@ void Connection::Route() {
     return;
   }
   HttpResponse response;
-  if (method == "OPTIONS") {
+  if (method == "OPTIONS" &&
+      (!match.allow.empty() || request_.target.path == "*")) {
     response.status = 204;
   } else if (match.allow.empty()) {
     response = ErrorResponse(absl::NotFoundError("no such path"));

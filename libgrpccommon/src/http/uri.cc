@@ -135,19 +135,19 @@ absl::StatusOr<RequestTarget> ParseRequestTarget(std::string_view target) {
       return absl::InvalidArgumentError(
           "path: " + std::string(ToStd(segment.status().message())));
     }
-    if (HasDotSegment(*segment)) {
-      return absl::InvalidArgumentError("path: has a . or .. segment");
-    }
-    parsed.segments.push_back(*std::move(segment));
-    if (slash != std::string_view::npos) {
-      path.remove_prefix(slash + 1);
-      continue;
-    }
-    const std::size_t colon = raw.rfind(':');
+    const bool last = slash == std::string_view::npos;
+    const std::size_t colon = last ? raw.rfind(':') : std::string_view::npos;
     if (colon != std::string_view::npos) {
       parsed.verb_at = PercentDecode(raw.substr(0, colon))->size();
     }
-    break;
+    // A route with a verb sees what is before it.
+    if (HasDotSegment(*segment) ||
+        HasDotSegment(std::string_view(*segment).substr(0, parsed.verb_at))) {
+      return absl::InvalidArgumentError("path: has a . or .. segment");
+    }
+    parsed.segments.push_back(*std::move(segment));
+    if (last) break;
+    path.remove_prefix(slash + 1);
   }
   absl::StatusOr<QueryParameters> query =
       ParseQuery(target.substr(std::min(question + 1, target.size())));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/registry/file_registry.h"
 
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,14 +29,12 @@ class FileRegistry : public Registry {
         }) {}
 
   absl::Status Start(Clock::Duration check_interval) {
-    // Watched before it is read, so that no change falls in between.
-    watcher_.emplace(
-        path_, scheduler_, check_interval, [this] { Reload(); },
-        [this] {
-          Fail(absl::NotFoundError(absl::StrCat(path_, " has gone")));
-        });
-    const MutexLock lock(load_mutex_);
-    return Load();
+    absl::StatusOr<std::unique_ptr<FileWatcher>> watcher = FileWatcher::Create(
+        {path_}, scheduler_, check_interval, [this] { return Load(); },
+        [this](const absl::Status& loaded) { Report(loaded); });
+    if (!watcher.ok()) return watcher.status();
+    watcher_ = *std::move(watcher);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<Registration>> Register(
@@ -56,7 +54,7 @@ class FileRegistry : public Registry {
   }
 
  private:
-  absl::Status Load() ABSL_EXCLUSIVE_LOCKS_REQUIRED(load_mutex_) {
+  absl::Status Load() {
     const absl::StatusOr<std::string> text =
         ReadFile(path_, internal::kMaxFileBytes);
     if (!text.ok()) return text.status();
@@ -73,20 +71,15 @@ class FileRegistry : public Registry {
     return absl::OkStatus();
   }
 
-  void Reload() {
-    const MutexLock lock(load_mutex_);
-    if (absl::Status loaded = Load(); !loaded.ok()) {
-      Fail(std::move(loaded));
+  void Report(const absl::Status& loaded) {
+    if (loaded.ok()) {
+      logger_.Info("registry file reloaded", {{"path", path_}});
       return;
     }
-    logger_.Info("registry file reloaded", {{"path", path_}});
-  }
-
-  void Fail(absl::Status status) {
     logger_.Error("registry file not usable: the last instances stay in force",
-                  {{"path", path_}, {"error", ToStd(status.message())}});
+                  {{"path", path_}, {"error", ToStd(loaded.message())}});
     const MutexLock lock(mutex_);
-    status_ = std::move(status);
+    status_ = loaded;
     hub_.MarkAllAway(status_);
   }
 
@@ -103,8 +96,6 @@ class FileRegistry : public Registry {
   Scheduler& scheduler_;
   const Logger logger_;
 
-  // The first load and a reload may meet; the later one has the last word.
-  Mutex load_mutex_;
   Mutex mutex_;
   internal::InstanceLists lists_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
@@ -112,7 +103,7 @@ class FileRegistry : public Registry {
   // Told under the lock above, and never asks for it under its own.
   internal::WatchHub hub_;
   // Last, so that it stops before what it uses goes.
-  std::optional<FileWatcher> watcher_;
+  std::unique_ptr<FileWatcher> watcher_;
 };
 
 }  // namespace

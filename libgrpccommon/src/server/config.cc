@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "grpccommon/base/file.h"
@@ -25,6 +26,48 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::nanoseconds;
+
+// No option lies deeper by far, and copying a value takes a part of the stack
+// for each step.
+constexpr int kMaxDepth = 64;
+
+// Errors begin with a verb.
+absl::StatusOr<json> ParseJson(std::string_view text) {
+  // nlohmann would take what stands before it for the whole.
+  if (text.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("is not JSON: it has a zero byte");
+  }
+  // nlohmann would keep the last of two members with one name.
+  std::vector<std::set<std::string>> seen;
+  std::string twice;
+  bool too_deep = false;
+  const json::parser_callback_t watch =
+      [&](int depth, json::parse_event_t event, json& parsed) {
+        too_deep |= depth > kMaxDepth;
+        if (event == json::parse_event_t::object_start) {
+          seen.emplace_back();
+        } else if (event == json::parse_event_t::object_end) {
+          seen.pop_back();
+        } else if (event == json::parse_event_t::key) {
+          const std::string name = parsed.get<std::string>();
+          if (!seen.back().insert(name).second) twice = name;
+        }
+        // What is too deep is left out.
+        return depth <= kMaxDepth;
+      };
+  try {
+    json parsed = json::parse(text, watch);
+    if (twice.empty() && !too_deep) return parsed;
+  } catch (const json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("is not JSON: ", error.what()));
+  }
+  if (too_deep) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("is nested deeper than ", kMaxDepth));
+  }
+  return absl::InvalidArgumentError(absl::StrCat("has \"", twice, "\" twice"));
+}
 
 // Each returns what the value should have been if it is not that. Texts stand
 // for numbers and booleans too, since environment variables are texts.
@@ -91,41 +134,42 @@ std::string_view Read(const json& value, nanoseconds& field) {
   return "";
 }
 
+// An array, or a text that stands for one: JSON, or items between commas.
+std::optional<json> ListOf(const json& value) {
+  if (value.is_array()) return value;
+  if (!value.is_string()) return std::nullopt;
+  const std::string text = value.get<std::string>();
+  if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(text), "[")) {
+    absl::StatusOr<json> parsed = ParseJson(text);
+    if (!parsed.ok()) return std::nullopt;
+    return *std::move(parsed);
+  }
+  json items = json::array();
+  for (const auto& item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    items.push_back(std::string(absl::StripAsciiWhitespace(item)));
+  }
+  return items;
+}
+
 std::string_view Read(const json& value, std::vector<std::string>& field) {
+  constexpr std::string_view kWanted = "a list of texts";
+  const std::optional<json> list = ListOf(value);
+  if (!list.has_value()) return kWanted;
   std::vector<std::string> items;
-  if (value.is_string()) {
-    const std::string text = value.get<std::string>();
-    for (const auto& item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
-      items.emplace_back(absl::StripAsciiWhitespace(item));
-    }
-  } else if (value.is_array()) {
-    for (const json& item : value) {
-      if (!item.is_string()) return "a list of texts";
-      items.push_back(item.get<std::string>());
-    }
-  } else {
-    return "a list of texts";
+  for (const json& item : *list) {
+    if (!Read(item, items.emplace_back()).empty()) return kWanted;
   }
   field = std::move(items);
   return "";
 }
 
 std::string_view Read(const json& value, std::vector<double>& field) {
-  std::vector<std::string> texts;
+  constexpr std::string_view kWanted = "a list of numbers";
+  const std::optional<json> list = ListOf(value);
+  if (!list.has_value()) return kWanted;
   std::vector<double> numbers;
-  if (value.is_array()) {
-    for (const json& item : value) {
-      if (!Read(item, numbers.emplace_back()).empty())
-        return "a list of numbers";
-    }
-  } else if (value.is_string() && Read(value, texts).empty()) {
-    for (const std::string& text : texts) {
-      if (!Read(json(text), numbers.emplace_back()).empty()) {
-        return "a list of numbers";
-      }
-    }
-  } else {
-    return "a list of numbers";
+  for (const json& item : *list) {
+    if (!Read(item, numbers.emplace_back()).empty()) return kWanted;
   }
   field = std::move(numbers);
   return "";
@@ -151,48 +195,6 @@ std::string_view Read(const json& value, Compression& field) {
     return "none, gzip or deflate";
   }
   return "";
-}
-
-// No option lies deeper by far, and copying a value takes a part of the stack
-// for each step.
-constexpr int kMaxDepth = 64;
-
-// Errors begin with a verb.
-absl::StatusOr<json> ParseJson(std::string_view text) {
-  // nlohmann would take what stands before it for the whole.
-  if (text.find('\0') != std::string_view::npos) {
-    return absl::InvalidArgumentError("is not JSON: it has a zero byte");
-  }
-  // nlohmann would keep the last of two members with one name.
-  std::vector<std::set<std::string>> seen;
-  std::string twice;
-  bool too_deep = false;
-  const json::parser_callback_t watch =
-      [&](int depth, json::parse_event_t event, json& parsed) {
-        too_deep |= depth > kMaxDepth;
-        if (event == json::parse_event_t::object_start) {
-          seen.emplace_back();
-        } else if (event == json::parse_event_t::object_end) {
-          seen.pop_back();
-        } else if (event == json::parse_event_t::key) {
-          const std::string name = parsed.get<std::string>();
-          if (!seen.back().insert(name).second) twice = name;
-        }
-        // What is too deep is left out.
-        return depth <= kMaxDepth;
-      };
-  try {
-    json parsed = json::parse(text, watch);
-    if (twice.empty() && !too_deep) return parsed;
-  } catch (const json::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("is not JSON: ", error.what()));
-  }
-  if (too_deep) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("is nested deeper than ", kMaxDepth));
-  }
-  return absl::InvalidArgumentError(absl::StrCat("has \"", twice, "\" twice"));
 }
 
 // Reads an object into the fields that a schema names; see options_schema.h.
@@ -285,8 +287,6 @@ class Reader {
     }
   }
 
-  void Skip(const char* name) { known_.insert(name); }
-
  private:
   const json* Find(const char* name) {
     known_.insert(name);
@@ -313,7 +313,6 @@ absl::StatusOr<ServerOptions> Apply(ServerOptions options, const json& object,
                                     const Reader::Naming& naming) {
   absl::Status status;
   Reader reader(object, "", naming, status);
-  reader.Skip("app");
   internal::VisitOptions(options, reader);
   reader.RefuseUnknown();
   if (!status.ok()) return status;
@@ -345,10 +344,16 @@ absl::StatusOr<ServerOptions> ApplyJson(ServerOptions base,
     return absl::InvalidArgumentError(
         absl::StrCat("the configuration ", parsed.status().message()));
   }
-  const json& object = *parsed;
+  json& object = *parsed;
   if (!object.is_object()) {
     return absl::InvalidArgumentError(
         "the configuration must be a JSON object");
+  }
+  if (const auto app = object.find("app"); app != object.end()) {
+    if (!app->is_object()) {
+      return absl::InvalidArgumentError("app must be an object");
+    }
+    object.erase(app);
   }
   return Apply(std::move(base), object,
                [](const std::string& path) { return path; });

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/descriptor.h"
@@ -38,15 +39,40 @@ bool Skip(std::string_view& bytes, std::uint64_t count) {
   return true;
 }
 
+// A field, and those that its message lies in. On the stack of those that look
+// at it: the path becomes a text only where there is a fault to name, since a
+// stranger decides how many fields there are.
+struct Place {
+  const Place* outer = nullptr;
+  const FieldDescriptor* field = nullptr;  // null: none that is known so far
+};
+
+std::string PathOf(const Place* place) {
+  std::vector<std::string_view> names;
+  for (; place != nullptr; place = place->outer) {
+    if (place->field != nullptr) names.push_back(place->field->name());
+  }
+  std::string path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    absl::StrAppend(&path, path.empty() ? "" : ".", ToAbsl(*name));
+  }
+  return path;
+}
+
 // The fault of a message, with its path; none if there is none.
 std::optional<std::string> FindFault(const Descriptor& type,
-                                     std::string_view bytes,
-                                     const std::string& path, int depth) {
-  std::string last = path.empty() ? "its beginning" : path;
+                                     std::string_view bytes, const Place* outer,
+                                     int depth) {
+  if (depth > kMaxDepth) {
+    return absl::StrCat(PathOf(outer), " is nested too deeply");
+  }
+  Place last{.outer = outer};
   const auto broken = [&last] {
-    return absl::StrCat("the bytes after ", last, " are no message");
+    const std::string path = PathOf(&last);
+    return absl::StrCat("the bytes after ",
+                        path.empty() ? "its beginning" : path,
+                        " are no message");
   };
-  if (depth > kMaxDepth) return absl::StrCat(path, " is nested too deeply");
   while (!bytes.empty()) {
     const std::optional<std::uint64_t> tag = TakeVarint(bytes);
     if (!tag.has_value() || *tag >> 3 == 0 || *tag >> 3 > 0x1fffffff) {
@@ -54,9 +80,7 @@ std::optional<std::string> FindFault(const Descriptor& type,
     }
     const FieldDescriptor* const field =
         type.FindFieldByNumber(static_cast<int>(*tag >> 3));
-    if (field != nullptr) {
-      last = absl::StrCat(path, path.empty() ? "" : ".", field->name());
-    }
+    if (field != nullptr) last.field = field;
     switch (*tag & 7) {
       case kVarint:
         if (!TakeVarint(bytes).has_value()) return broken();
@@ -74,11 +98,11 @@ std::optional<std::string> FindFault(const Descriptor& type,
         bytes.remove_prefix(*size);
         if (field == nullptr) break;
         if (field->type() == FieldDescriptor::TYPE_STRING && !IsUtf8(value)) {
-          return absl::StrCat("field ", last, " is not valid UTF-8");
+          return absl::StrCat("field ", PathOf(&last), " is not valid UTF-8");
         }
         if (field->type() == FieldDescriptor::TYPE_MESSAGE) {
           std::optional<std::string> fault =
-              FindFault(*field->message_type(), value, last, depth + 1);
+              FindFault(*field->message_type(), value, &last, depth + 1);
           if (fault.has_value()) return fault;
         }
         break;
@@ -99,7 +123,7 @@ absl::Status MalformedRequest(std::string_view why) {
 
 std::string ExplainMalformed(const Descriptor& descriptor,
                              std::string_view bytes) {
-  return FindFault(descriptor, bytes, "", 0)
+  return FindFault(descriptor, bytes, nullptr, 0)
       .value_or("the request is not a valid message of its type");
 }
 

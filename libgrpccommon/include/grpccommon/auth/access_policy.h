@@ -19,7 +19,11 @@ struct GRPCCOMMON_EXPORT CallerSet {
   bool authenticated = false;
   std::vector<std::string> roles;
   std::vector<std::string> scopes;
-  /// Patterns as in CertificateRule; most are plain subjects.
+  /// Most are plain subjects. In a pattern `*` stands for any part of one
+  /// segment, `**` for anything; segments end at slashes if the pattern has
+  /// one, else at dots. So "*@evil.example" does not fit
+  /// "john.doe@evil.example";
+  /// "**@evil.example" does.
   std::vector<std::string> subjects;
   /// If set, only principals whom this issuer vouches for. Subjects are unique
   /// within an issuer only.
@@ -66,8 +70,9 @@ class GRPCCOMMON_EXPORT MethodAccess {
 /// For one method, `only` rules replace the contract, `allow` rules add callers
 /// to whatever holds, and `deny` rules win over everything. The order of rules
 /// means nothing. A rule says who by `"anyone": true`, `"authenticated": true`,
-/// or any of `roles`, `scopes`, `subjects`; `issuer` narrows it. Methods are
-/// patterns over "/pkg.Service/Method", in which `*` does not cross a slash.
+/// or any of `roles`, `scopes` and `subjects`, which are patterns (see
+/// CallerSet); `issuer` narrows it. Methods are patterns over
+/// "/pkg.Service/Method", in which `*` does not cross a slash.
 ///
 /// Immutable, thread-safe.
 class GRPCCOMMON_EXPORT AccessPolicy {

@@ -76,21 +76,28 @@ class GRPCCOMMON_EXPORT Jwk {
 /// Immutable, cheap to copy, thread-safe.
 class GRPCCOMMON_EXPORT JwkSet {
  public:
-  /// Most bytes and keys that a set may have.
+  /// Most bytes and keys that a text may have.
   static constexpr std::size_t kMaxBytes = 1 << 20;
   static constexpr std::size_t kMaxKeys = 256;
+  /// Most keys that are tried for one token, which bounds what a stranger's
+  /// token costs: all without an id (of an algorithm there are no more), then,
+  /// if the token names none, those with one.
+  static constexpr std::size_t kMaxTried = 16;
 
   /// No keys: nothing verifies.
   JwkSet() = default;
+  /// Leaves out the keys of an algorithm without an id beyond `kMaxTried`.
   explicit JwkSet(std::vector<Jwk> keys);
 
   /// Reads a JWK set, a single JWK, or PEM with one or more public keys and
-  /// certificates. Keys that cannot be used here are left out, as RFC 7517,
-  /// section 5, asks, and named by `skipped()`.
-  /// Errors: kInvalidArgument if the text is none of these, too large, or has
-  /// no usable key at all.
+  /// certificates, which have no id. Keys that cannot be used here are left
+  /// out, as RFC 7517, section 5, asks, and so are those that would never be
+  /// tried; `skipped()` names both.
+  /// Errors: kInvalidArgument if the text is none of these, has too many bytes
+  /// or keys, or no usable key at all.
   static absl::StatusOr<JwkSet> Parse(std::string_view text);
 
+  /// In the order in which they are tried: those without an id first.
   const std::vector<Jwk>& keys() const { return keys_; }
   bool empty() const { return keys_.empty(); }
 
@@ -98,6 +105,9 @@ class GRPCCOMMON_EXPORT JwkSet {
   const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:
+  // The next key.
+  void Take(absl::StatusOr<Jwk> key);
+
   std::vector<Jwk> keys_;
   std::vector<std::string> skipped_;
 };

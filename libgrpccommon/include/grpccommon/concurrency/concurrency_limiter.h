@@ -32,7 +32,8 @@ struct ConcurrencyLimiterOptions {
   ConcurrencyLimit limit;
   /// What part of the limit calls of each class may fill, in [0.01, 1],
   /// rounded, at least one call; critical ones may fill all of it. So the last
-  /// tenth is left to critical calls, and sheddable ones go first.
+  /// tenth is left to critical calls, and sheddable ones go first: their share
+  /// is at most that of normal ones.
   double normal_share = 0.9;
   double sheddable_share = 0.7;
 };
@@ -47,7 +48,8 @@ struct ConcurrencyLimiterOptions {
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 class GRPCCOMMON_EXPORT ConcurrencyLimiter {
  public:
-  /// Errors: kInvalidArgument, naming the option that is out of range.
+  /// Errors: kInvalidArgument, naming the options that are out of range or
+  /// contradict each other.
   static absl::StatusOr<std::unique_ptr<ConcurrencyLimiter>> Create(
       const ConcurrencyLimiterOptions& options);
 

@@ -55,7 +55,7 @@ struct RequestTarget {
 /// Errors: kInvalidArgument for any other form, a fragment, bytes that a
 /// target may not have, what `PercentDecode` refuses, and for a segment that
 /// is "." or "..", also one hidden in an escaped slash or backslash
-/// ("..%2fetc").
+/// ("..%2fetc") or before a verb ("..:get").
 GRPCCOMMON_EXPORT absl::StatusOr<RequestTarget> ParseRequestTarget(
     std::string_view target);
 

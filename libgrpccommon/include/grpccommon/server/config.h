@@ -19,8 +19,8 @@ namespace grpccommon {
 /// Members are named as in ServerOptions; nested structs are objects. Durations
 /// are texts with a unit ("250ms", "30s", "5m", "1h"), sizes are numbers of
 /// bytes or texts ("512KiB", "4MiB"), lists are arrays; `false` switches a part
-/// of the chain off ("access_log": false). The member "app" is left to the
-/// application.
+/// of the chain off ("access_log": false). The member "app", an object, is left
+/// to the application.
 /// Errors: kInvalidArgument, naming the member: one that is unknown or written
 /// twice, or whose value is of the wrong kind.
 GRPCCOMMON_EXPORT absl::StatusOr<ServerOptions> ApplyJson(
@@ -28,9 +28,10 @@ GRPCCOMMON_EXPORT absl::StatusOr<ServerOptions> ApplyJson(
 
 /// Options from environment variables, over those of `base`: GRPCCOMMON_ and
 /// the member in capitals, two underscores for each step into an object
-/// (GRPCCOMMON_TLS__CERTIFICATE_FILE); lists are separated by commas.
-/// GRPCCOMMON_CONFIG and GRPCCOMMON_APP_… are skipped. `environment` is name
-/// and value. Errors: kInvalidArgument, naming the variable.
+/// (GRPCCOMMON_TLS__CERTIFICATE_FILE); lists are separated by commas, or JSON
+/// (["a", "b"]). GRPCCOMMON_CONFIG and GRPCCOMMON_APP_… are skipped.
+/// `environment` is name and value. Errors: kInvalidArgument, naming the
+/// variable.
 GRPCCOMMON_EXPORT absl::StatusOr<ServerOptions> ApplyEnvironment(
     ServerOptions base, const std::map<std::string, std::string>& environment);
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,7 @@ class Broadcaster {
   /// that. The stream is left as it is; end it with the error.
   absl::Status Subscribe(const std::shared_ptr<Writer>& writer,
                          Filter filter = nullptr) {
+    bool hooked = false;
     {
       const MutexLock lock(state_->mutex);
       if (!state_->closed.ok()) return state_->closed;
@@ -69,13 +71,12 @@ class Broadcaster {
         return absl::AlreadyExistsError("the stream is subscribed");
       }
       state_->watchers.push_back({writer, std::move(filter)});
+      hooked = !state_->hooked.insert(writer.get()).second;
     }
-    // Without the lock, since it runs at once if the call is done. The state
-    // may go before the stream does.
-    writer->WhenDone(
-        [state = std::weak_ptr<State>(state_), watcher = writer.get()] {
-          if (const auto alive = state.lock()) alive->Remove(watcher);
-        });
+    if (hooked) return absl::OkStatus();
+    // Without the lock, since it runs at once if the call is done.
+    auto hook = std::make_shared<Hook>(state_, writer.get());
+    writer->WhenDone([hook = std::move(hook)] { hook->Run(); });
     return absl::OkStatus();
   }
 
@@ -149,6 +150,9 @@ class Broadcaster {
     std::vector<Watcher> watchers ABSL_GUARDED_BY(mutex);
     std::unordered_map<const Writer*, std::size_t> places
         ABSL_GUARDED_BY(mutex);
+    // Streams that have a hook, whether or not they watch: one each, however
+    // often they come and go.
+    std::unordered_set<const Writer*> hooked ABSL_GUARDED_BY(mutex);
     absl::Status closed ABSL_GUARDED_BY(mutex);
 
     void Remove(const Writer* writer) {
@@ -169,6 +173,33 @@ class Broadcaster {
       watchers.pop_back();
       return removed;
     }
+  };
+
+  // What a stream keeps of the broadcaster, which may go before it does. Runs
+  // when the call is done, or dies with a stream that gRPC never got.
+  class Hook {
+   public:
+    Hook(std::weak_ptr<State> state, const Writer* watcher)
+        : state_(std::move(state)), watcher_(watcher) {}
+    ~Hook() { Run(); }
+    Hook(const Hook&) = delete;
+    Hook& operator=(const Hook&) = delete;
+
+    void Run() {
+      const std::shared_ptr<State> state = state_.lock();
+      // Once: another stream may come to have this address.
+      state_.reset();
+      if (state == nullptr) return;
+      {
+        const MutexLock lock(state->mutex);
+        state->hooked.erase(watcher_);
+      }
+      state->Remove(watcher_);
+    }
+
+   private:
+    std::weak_ptr<State> state_;
+    const Writer* const watcher_;
   };
 
   static absl::Status Offer(const Watcher& watcher,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -58,7 +58,8 @@ class StateFeed {
   };
   /// What brings a watcher on that has version `from`. Runs under a lock on
   /// the threads of `Advance`, `Subscribe` and gRPC: quick, and not calling the
-  /// feed. What it throws ends the watcher's stream with INTERNAL.
+  /// feed. What it throws ends the watcher's stream with INTERNAL, and so does
+  /// a version that is not above `from`.
   using Make = std::function<Update(std::int64_t from)>;
 
   /// With nothing to tell until the first `Advance`.
@@ -180,13 +181,17 @@ class StateFeed {
         auto update = made.find(watcher.has);
         if (update == made.end()) {
           try {
-            update = made.emplace(watcher.has, make(watcher.has)).first;
+            Update next = make(watcher.has);
+            // It would be made again and again, for ever, under the lock.
+            if (next.version <= watcher.has) {
+              throw std::logic_error("the update's version is not a later one");
+            }
+            update = made.emplace(watcher.has, std::move(next)).first;
           } catch (...) {
             watcher.has = version;
             (void)watcher.writer->Thrown("make", step);
             return step;
           }
-          assert(update->second.version > watcher.has);
         }
         watcher.has = update->second.version;
         if (update->second.message == nullptr) continue;
