@@ -16,12 +16,9 @@ class ReadMark {
   /// may look at it meanwhile.
   void Put(google::protobuf::Message& message);
 
-  /// After a read that brought no message: whether nothing was parsed. The
-  /// message is as it was before `Put` then. True without one.
+  /// After the read: whether nothing was parsed. The message is as it was before
+  /// `Put` then. True without one.
   bool Take();
-
-  /// After a read that brought a message.
-  void Forget() { message_ = nullptr; }
 
  private:
   google::protobuf::Message* message_ = nullptr;

@@ -245,11 +245,10 @@ void RunningAttempt::BeforeRead(google::protobuf::MessageLite& message) {
 }
 
 bool RunningAttempt::AfterRead(bool ok) {
-  if (ok) {
-    read_mark_.Forget();
-    return unreadable_;
-  }
-  if (read_mark_.Take()) return false;
+  // An interceptor may have answered, and parsed nothing.
+  const bool untouched = read_mark_.Take();
+  if (ok) return unreadable_;
+  if (untouched) return false;
   unreadable_ = true;
   context().TryCancel();
   return true;

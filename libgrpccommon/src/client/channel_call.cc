@@ -240,8 +240,9 @@ void ChannelCall::FillIn(Batch& batch) {
           InterceptionHookPoints::PRE_RECV_MESSAGE)) {
     const MessageLite* const answer = Driver::answer(call_);
     if (answer != nullptr) {
-      static_cast<MessageLite*>(batch.GetRecvMessage())
-          ->CheckTypeAndMergeFrom(*answer);
+      auto* const message = static_cast<MessageLite*>(batch.GetRecvMessage());
+      message->Clear();
+      message->CheckTypeAndMergeFrom(*answer);
     } else {
       batch.FailHijackedRecvMessage();
     }

@@ -326,7 +326,7 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     NothingReceived();
     return;
   }
-  read_mark_.Forget();
+  read_mark_.Take();
   if (refusal_.load(std::memory_order_acquire) != nullptr) {
     ServerCallDriver::set_read_failed(call_);
     FailRead(batch);
