@@ -673,6 +673,31 @@ TEST(StreamReaderTest, HalfAnUploadIsNeverTakenForAWholeOne) {
   EXPECT_GE(uploads.lost, lost);
 }
 
+TEST_P(StyleTest, AClientThatGoesAfterItsLastMessageSentNoLargeOne) {
+  const auto recorder = std::make_shared<CallRecorder>();
+  TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });
+  constexpr int kCalls = 1000;
+  for (int i = 0; i < kCalls; ++i) {
+    grpc::ClientContext context;
+    EchoResponse response;
+    const auto writer = server.stub().ClientStream(&context, &response);
+    writer->Write(EchoRequest());
+    writer->WritesDone();
+    // Just when the server reads of the end, now and then.
+    const auto until = std::chrono::steady_clock::now() +
+                       (i % 50) * std::chrono::microseconds(10);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    context.TryCancel();
+    writer->Finish();
+  }
+  // Some are not seen by the server at all.
+  server.Stop();
+  EXPECT_THAT(recorder->WaitForCodes(0),
+              Each(::testing::AnyOf(grpc::StatusCode::OK,
+                                    grpc::StatusCode::CANCELLED)));
+}
+
 TEST_P(StyleTest, AHandlerMayCancelItsCall) {
   TestServer server(GetParam(), false);
   server.probe().on_enter = [](grpc::ServerContextBase& context) {

@@ -767,9 +767,8 @@ TEST_F(ServerTest, WhatIsAddedTooLateIsLeftOutAndTold) {
                                  .log_sink = log_});
   ASSERT_THAT(server->Start(), IsOk());
   bool ran = false;
-  server->Add<EchoService>(echo_)
-      .AddUnguarded(echo_)
-      .Use(std::make_shared<AtRegistration>([&] { ran = true; }));
+  server->Add<EchoService>(echo_).AddUnguarded(echo_).Use(
+      std::make_shared<AtRegistration>([&] { ran = true; }));
   EXPECT_EQ(log_->LinesWhere("what", "a service").size(), 1u);
   EXPECT_EQ(log_->LinesWhere("what", "an unguarded service").size(), 1u);
   EXPECT_EQ(log_->LinesWhere("what", "at_registration").size(), 1u);
@@ -783,6 +782,58 @@ TEST_F(ServerTest, RunEndsWithAShutdownByTheApplication) {
   while (server->phase() != ServerPhase::kServing) std::this_thread::yield();
   server->Shutdown(0s, 0s);
   EXPECT_EQ(code.get(), 0);
+}
+
+// Its disk is slow.
+class SlowSink : public LogSink {
+ public:
+  void Write(std::string_view /*line*/) override {}
+  void Flush() override {
+    std::this_thread::sleep_for(100ms);
+    flushed = true;
+  }
+  std::uint64_t dropped() const override { return 0; }
+
+  std::atomic<bool> flushed{false};
+};
+
+TEST_F(ServerTest, IsNotDestroyedWhileAnotherThreadEndsIt) {
+  const auto sink = std::make_shared<SlowSink>();
+  auto server = *Create({.grpc_address = "127.0.0.1:0", .log_sink = sink});
+  std::thread ending;
+  {
+    auto code = std::async(std::launch::async, [&] { return server->Run(); });
+    while (server->phase() != ServerPhase::kServing) std::this_thread::yield();
+    ending = std::thread([s = server.get()] { s->Shutdown(0s, 0s); });
+    EXPECT_EQ(code.get(), 0);
+  }
+  server = nullptr;
+  EXPECT_TRUE(sink->flushed);
+  ending.join();
+}
+
+class BrokenRegistry : public Registry {
+ public:
+  absl::StatusOr<std::unique_ptr<Registration>> Register(
+      std::string /*service*/, Instance /*instance*/,
+      RegistrationOptions /*options*/) override {
+    throw std::runtime_error("no such registry");
+  }
+  absl::StatusOr<std::unique_ptr<InstanceWatch>> Watch(
+      std::string /*service*/, OnChange /*on_change*/) override {
+    return absl::UnimplementedError("nobody watches");
+  }
+};
+
+TEST_F(ServerTest, AnExceptionOutOfStartLeavesNothingBehind) {
+  const auto server =
+      *Create({.grpc_address = "127.0.0.1:0",
+               .announce = {.registry = std::make_shared<BrokenRegistry>()}});
+  EXPECT_THROW((void)server->Start(), std::runtime_error);
+  EXPECT_EQ(server->phase(), ServerPhase::kCreated);
+  EXPECT_EQ(server->grpc_port(), 0);
+  server->Shutdown();
+  EXPECT_EQ(server->phase(), ServerPhase::kStopped);
 }
 
 TEST_F(ServerTest, AnEndlessGraceDoesNotEndAtOnce) {
@@ -1063,6 +1114,45 @@ TEST(ServerProcessDeathTest, SigtermEndsItWithCodeZeroAndALoggedLife) {
   for (const char* phase : {"serving", "draining", "stopping", "stopped"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\"phase\":\"") + phase));
   }
+}
+
+TEST(ServerProcessDeathTest, TheFirstSignalAfterAShutdownIsNoSecondOne) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  Process process([&](int ready) {
+    ServerOptions options{.name = "child",
+                          .grpc_address = "127.0.0.1:0",
+                          .drain_delay = 1h,
+                          .log = {.destination = log}};
+    const auto server = *Server::Create(std::move(options));
+    std::thread ending([&] {
+      while (server->phase() != ServerPhase::kServing) {
+        std::this_thread::yield();
+      }
+      server->Shutdown();
+    });
+    std::thread teller([&] {
+      while (server->phase() != ServerPhase::kDraining) {
+        std::this_thread::yield();
+      }
+      if (write(ready, "r", 1) != 1) std::abort();
+    });
+    const int code = server->Run();
+    ending.join();
+    teller.join();
+    return code;
+  });
+  const auto logged = [&log](std::string_view text) {
+    std::ifstream file(log);
+    const std::string all((std::istreambuf_iterator<char>(file)), {});
+    return all.find(text) != std::string::npos;
+  };
+  process.Signal(SIGTERM);
+  while (!logged("shutting down already")) std::this_thread::yield();
+  EXPECT_FALSE(logged("second signal"));
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 0);
+  EXPECT_TRUE(logged("second signal"));
 }
 
 TEST(ServerProcessDeathTest, ASecondSignalSkipsTheDrain) {

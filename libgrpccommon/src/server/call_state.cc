@@ -55,7 +55,7 @@ bool NextReadFails(grpc_call* call, grpc_completion_queue* queue) {
   }
   const grpc_event event = grpc_completion_queue_pluck(
       queue, &op, gpr_inf_future(GPR_CLOCK_REALTIME), nullptr);
-  return event.success == 0 || grpc_call_failed_before_recv_message(call) != 0;
+  return event.success == 0;
 }
 
 }  // namespace
@@ -375,14 +375,16 @@ absl::Status CallState::WhyNothing() {
                                          " of the stream does not parse"));
   }
   grpc_call* const call = info_.server_context()->c_call();
-  if (grpc_call_failed_before_recv_message(call) != 0) {
-    return absl::CancelledError();
-  }
+  const auto gone = [call] {
+    return grpc_call_failed_before_recv_message(call) != 0;
+  };
+  if (gone()) return absl::CancelledError();
   const bool failed = read_queue_ != nullptr ? NextReadFails(call, read_queue_)
                                              : !noted_read_ok;
+  // The client may have gone before the next read only; and a deadline that
+  // passes by our clock fails the read as a message that is too large does.
+  if (gone() || (failed && IsLate())) return absl::CancelledError();
   if (!failed) return absl::OkStatus();
-  // By our clock; by the client's it would have failed as above.
-  if (IsLate()) return absl::CancelledError();
   // gRPC has told the client.
   return absl::ResourceExhaustedError(
       "a message of the stream is larger than max_receive_message_bytes, or "

@@ -372,8 +372,8 @@ struct Server::Impl {
   // Up to Listen, which a Shutdown meanwhile waits for.
   absl::Status Prepare(std::shared_ptr<Registry>& registry);
   absl::Status BeginListening();
-  // What Serve began before it failed.
-  void Undo();
+  // Without `serving`, what Serve began is undone.
+  void EndStart(bool serving);
   absl::Status BeginChecks();
   void EndChecks();
   // Whether it is too late to add something; says so if it is.
@@ -430,6 +430,8 @@ struct Server::Impl {
   // While Run waits for one.
   internal::StopSignals* signals ABSL_GUARDED_BY(mutex) = nullptr;
   bool shutting_down ABSL_GUARDED_BY(mutex) = false;
+  // Stop has nothing left to do with this; a while after kStopped.
+  bool ended ABSL_GUARDED_BY(mutex) = false;
   bool hurry ABSL_GUARDED_BY(mutex) = false;
   bool calls_ended ABSL_GUARDED_BY(mutex) = false;
   // Run owns the process and may end it over handlers that never return.
@@ -666,13 +668,15 @@ absl::Status Server::Start() {
     }
     if (impl.phase != ServerPhase::kCreated) return ShutDownBeforeItStarted();
   }
-  absl::Status started = impl.setup.ok() ? impl.Serve() : impl.setup;
-  if (!started.ok()) impl.Undo();
-  {
-    const MutexLock lock(impl.mutex);
-    impl.start_ended = true;
+  absl::Status started;
+  try {
+    started = impl.setup.ok() ? impl.Serve() : impl.setup;
+  } catch (...) {
+    // From code of the application's, such as its registry.
+    impl.EndStart(/*serving=*/false);
+    throw;
   }
-  impl.changed.NotifyAll();
+  impl.EndStart(started.ok());
   return started;
 }
 
@@ -700,16 +704,27 @@ absl::Status Server::Impl::BeginListening() {
   return absl::OkStatus();
 }
 
-void Server::Impl::Undo() {
-  SetHealth(ServingStatus::kNotServing);
-  if (grpc_server != nullptr) {
-    grpc_server->Shutdown(std::chrono::system_clock::now());
-    grpc_server->Wait();
-    grpc_server = nullptr;
+void Server::Impl::EndStart(bool serving) {
+  if (!serving) {
+    SetHealth(ServingStatus::kNotServing);
+    announcement = nullptr;
+    if (grpc_server != nullptr) {
+      grpc_server->Shutdown(std::chrono::system_clock::now());
+      grpc_server->Wait();
+      grpc_server = nullptr;
+    }
+    http_server = nullptr;
+    grpc_port = plaintext_port = 0;
+    EndChecks();
   }
-  http_server = nullptr;
-  grpc_port = plaintext_port = 0;
-  EndChecks();
+  {
+    const MutexLock lock(mutex);
+    if (!serving && phase == ServerPhase::kServing) {
+      phase = ServerPhase::kCreated;
+    }
+    start_ended = true;
+  }
+  changed.NotifyAll();
 }
 
 absl::Status Server::Impl::Prepare(std::shared_ptr<Registry>& registry) {
@@ -869,6 +884,10 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
   }
   EnterPhase(ServerPhase::kStopped);
   if (logger.sink() != nullptr) logger.sink()->Flush();
+  const MutexLock lock(mutex);
+  ended = true;
+  // Under the lock: whoever hears of it may destroy this.
+  changed.NotifyAll();
 }
 
 void Server::Shutdown() {
@@ -886,12 +905,17 @@ void Server::Shutdown(nanoseconds drain_delay, nanoseconds grace_period) {
     }
     if (impl_->phase == ServerPhase::kCreated) {
       impl_->phase = ServerPhase::kStopped;  // nothing runs
+      impl_->ended = true;
       impl_->changed.NotifyAll();
-      if (impl_->signals != nullptr) impl_->signals->Interrupt();
     }
-    if (impl_->phase == ServerPhase::kStopped) return;
+    if (impl_->ended) return;
     // A hook of the end that asks for it once more.
-    if (impl_->stopping_thread == std::this_thread::get_id()) return;
+    if (impl_->stopping_thread == std::this_thread::get_id()) {
+      if (drain_delay + grace_period == nanoseconds::zero()) {
+        impl_->hurry = true;
+      }
+      return;
+    }
     first = !std::exchange(impl_->shutting_down, true);
     if (first) {
       impl_->stopping_thread = std::this_thread::get_id();
@@ -917,9 +941,7 @@ void Server::ShutdownNow() {
 
 void Server::Wait() {
   const MutexLock lock(impl_->mutex);
-  while (impl_->phase != ServerPhase::kStopped) {
-    impl_->changed.Wait(impl_->mutex);
-  }
+  while (!impl_->ended) impl_->changed.Wait(impl_->mutex);
 }
 
 int Server::Run() {
@@ -931,14 +953,16 @@ int Server::Run() {
   tell_signals(&signals);
   if (absl::Status status = Start(); !status.ok()) {
     tell_signals(nullptr);
-    if (phase() == ServerPhase::kStopped) return 0;  // as it was asked to
+    if (absl::IsCancelled(status) && phase() == ServerPhase::kStopped) {
+      return 0;  // as it was asked to
+    }
     impl_->logger.Error("cannot start", {{"error", status.ToString()}});
     if (impl_->logger.sink() != nullptr) impl_->logger.sink()->Flush();
     return ExitWith(status);
   }
   impl_->owns_process = true;
   // A signal, or a Shutdown by the application.
-  signals.Wait();
+  bool signalled = signals.Wait();
   // From here on the second signal, a handler that never returns, or the end of
   // the last call, whichever comes first.
   std::atomic<bool> stopped{false};
@@ -948,10 +972,13 @@ int Server::Run() {
     signals.Interrupt();
   });
   while (!stopped) {
-    if (signals.Wait() && !stopped) {
-      impl_->logger.Warning("second signal: ending at once");
-      ShutdownNow();
+    if (!signals.Wait() || stopped) continue;
+    if (!std::exchange(signalled, true)) {
+      impl_->logger.Info("signal: the server is shutting down already");
+      continue;
     }
+    impl_->logger.Warning("second signal: ending at once");
+    ShutdownNow();
   }
   stopping.join();
   tell_signals(nullptr);

@@ -92,7 +92,8 @@ bool StreamCore::Lost() const {
   // are cancelled. The context just has no const way to its call.
   grpc_call* const core_call =
       const_cast<grpc::ServerContextBase&>(context_).c_call();
-  return grpc_call_failed_before_recv_message(core_call) != 0 ||
+  return (core_call != nullptr &&
+          grpc_call_failed_before_recv_message(core_call) != 0) ||
          context_.IsCancelled();
 }
 

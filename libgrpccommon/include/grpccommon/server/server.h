@@ -66,8 +66,8 @@ class GRPCCOMMON_EXPORT Server {
 
   /// Serves a synchronous or callback service (mixed styles too), behind the
   /// chain. Before `Start`, as interceptors and checks: later it is left out,
-  /// and an error logged. `service` is borrowed until `Run` or `Shutdown` has
-  /// returned, or the server is destroyed without either.
+  /// and an error logged. `service` is borrowed until `Run`, or `Start` and
+  /// `Shutdown`, have returned, or the server is destroyed without them.
   ///
   /// A service that cannot be guarded (one served through completion queues), a
   /// contract that makes no sense, or a method that is served already makes
