@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "grpccommon/base/baton.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/call/cancellation.h"
 #include "grpccommon/call/client_call.h"
@@ -502,18 +503,26 @@ class Babbler : private grpc::CallbackGenericService {
    private:
     void Next() {
       if (next_ == messages_.size()) {
+        baton_.Pass();
         Finish(grpc::Status::OK);
         return;
       }
       const grpc::Slice slice(messages_[next_++]);
       message_ = grpc::ByteBuffer(&slice, 1);
+      baton_.Pass();
       StartWrite(&message_);
     }
     void OnWriteDone(bool ok) override {
+      baton_.Take();
       if (!ok) next_ = messages_.size();
       Next();
     }
-    void OnDone() override { delete this; }
+    void OnDone() override {
+      baton_.Take();
+      delete this;
+    }
+
+    Baton baton_;
 
     const std::vector<std::string>& messages_;
     std::size_t next_ = 0;

@@ -283,7 +283,11 @@ void CallState::RefuseUnread() {
     }
     case OpsKind::kRead:
       if (method_->callback) {
-        RunBy(*ops, CompleteRead);
+        // Of a callback stream, all have the same tag.
+        if (!watches_reads_.load(std::memory_order_relaxed)) {
+          watches_reads_.store(true, std::memory_order_relaxed);
+          RunBy(*ops, CompleteRead);
+        }
       } else {
         read_queue_ = call->cq()->cq();
       }
@@ -306,6 +310,7 @@ void CallState::BeforeRead(grpc::experimental::InterceptorBatchMethods& batch) {
   }
   // There is no hook for it; only a read has where to.
   if (void* const message = batch.GetRecvMessage(); message != nullptr) {
+    reading_.Take();
     read_mark_.Put(*static_cast<google::protobuf::Message*>(message));
   }
 }

@@ -199,8 +199,10 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   bool finished_ = false;
   // Of a callback stream, once one was sent; all of its messages have the same.
   std::atomic<const void*> message_tag_{nullptr};
-  // The reading side's: what it reads into, and, of a synchronous call, the
-  // queue that tells what became of it.
+  // The reading side's: whether its tag was made to tell what the core says,
+  // what it reads into, and, of a synchronous call, the queue that tells what
+  // became of it.
+  std::atomic<bool> watches_reads_{false};
   ReadMark read_mark_;
   grpc_completion_queue* read_queue_ = nullptr;
   // Set by the reading side of a stream, read by the sending side.
