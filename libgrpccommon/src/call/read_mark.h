@@ -16,8 +16,8 @@ class ReadMark {
   /// may look at it meanwhile.
   void Put(google::protobuf::Message& message);
 
-  /// After the read: whether nothing was parsed. The message is as it was before
-  /// `Put` then. True without one.
+  /// After the read: whether nothing was parsed. The message is as it was
+  /// before `Put` then. True without one.
   bool Take();
 
  private:
