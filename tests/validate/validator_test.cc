@@ -537,6 +537,24 @@ TEST(ValidatorContractTest, RefusesRulesThatNobodyCanMeet) {
       HasSubstr("string.one_of \"abc\" must have at most 2 characters"));
   EXPECT_THAT(CompileField(kString, "string { one_of: ['b'] pattern: 'a' }"),
               HasSubstr("string.one_of"));
+  EXPECT_THAT(CompileField(kString, "string { uuid: true max_length: 35 }"),
+              HasSubstr("no length is in range for what must be a UUID"));
+  EXPECT_THAT(CompileField(kString, "string { uuid: true min_length: 37 }"),
+              HasSubstr("no length is in range"));
+  EXPECT_EQ(CompileField(kString,
+                         "string { uuid: true min_length: 36 max_length: 36 }"),
+            "");
+  EXPECT_THAT(
+      CompileField(kString, "string { hostname: true min_length: 254 }"),
+      HasSubstr("must be a host name"));
+  EXPECT_EQ(CompileField(kString, "string { email: true max_length: 3 }"), "");
+  EXPECT_EQ(CompileField(kString, "string { uri: true max_length: 5 }"), "");
+  for (const auto& field : {kInt32, kUint64, kDouble}) {
+    EXPECT_THAT(
+        CompileField(field, "required: true number { minimum: 0 maximum: 0 }"),
+        HasSubstr("only 0 is in range"));
+    EXPECT_EQ(CompileField(field, "number { minimum: 0 maximum: 0 }"), "");
+  }
   const absl::Status oneof = Compile(
       "oneof_decl { name: 'o' } "
       "field { name: 'a' number: 1 type: TYPE_STRING label: LABEL_OPTIONAL "

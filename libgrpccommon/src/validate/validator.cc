@@ -189,6 +189,42 @@ bool MatchesFormat(Format format, std::string_view text) {
   return true;
 }
 
+// The code points of the shortest and of the longest text of a format; no
+// longest: 0.
+std::pair<std::uint32_t, std::uint32_t> LengthsOf(Format format) {
+  switch (format) {
+    case Format::kAny:
+      return {0, 0};
+    case Format::kEmail:
+      return {3, 0};  // "a@b"
+    case Format::kUuid:
+      return {36, 36};
+    case Format::kUri:
+      return {5, 0};  // "a://b"
+    case Format::kHostname:
+      return {1, 253};
+  }
+  return {0, 0};
+}
+
+// The code points of the shortest and of the longest text of a format; no
+// longest: 0.
+std::pair<std::size_t, std::size_t> LengthsOf(Format format) {
+  switch (format) {
+    case Format::kAny:
+      return {0, 0};
+    case Format::kEmail:
+      return {3, 0};  // "a@b"
+    case Format::kUuid:
+      return {36, 36};
+    case Format::kUri:
+      return {5, 0};  // "a://b"
+    case Format::kHostname:
+      return {1, 253};
+  }
+  return {0, 0};
+}
+
 const char* FormatText(Format format) {
   switch (format) {
     case Format::kAny:
@@ -373,6 +409,12 @@ absl::StatusOr<StringRule> CompileString(const v1::StringRules& rules) {
   }
   if (!stated) {
     return Contradiction("a string format must be `true` or left out");
+  }
+  const auto [shortest, longest] = LengthsOf(rule.format);
+  if ((rule.max_length != 0 && rule.max_length < shortest) ||
+      (longest != 0 && rule.min_length > longest)) {
+    return Contradiction(absl::StrCat("string: no length is in range for what ",
+                                      FormatText(rule.format)));
   }
   if (!rules.pattern().empty()) {
     if (!internal::CountCodePoints(rules.pattern()).has_value()) {
@@ -612,6 +654,12 @@ class Compiler {
       absl::StatusOr<ValueRule> rule =
           CompileNumber(contract.number(), value->cpp_type());
       if (!rule.ok()) return rule.status();
+      if (rules.required && !field.is_repeated() && !field.has_presence() &&
+          OnlyZero(*rule)) {
+        return Contradiction(
+            "number: only 0 is in range, which counts as not set, and the "
+            "field is required");
+      }
       rules.value = *std::move(rule);
     } else if (contract.has_duration()) {
       if (message == nullptr ||
@@ -665,6 +713,20 @@ class Compiler {
   static bool NeverApplies(const FieldRules& rules, std::size_t min_length) {
     return min_length == 1 && !rules.required && !rules.field->is_repeated() &&
            !rules.field->has_presence();
+  }
+
+  // Whether nothing but zero keeps a rule for numbers.
+  static bool OnlyZero(const ValueRule& rule) {
+    if (const auto* const number =
+            std::get_if<IntegerRule<std::int64_t>>(&rule)) {
+      return number->minimum == 0 && number->maximum == 0;
+    }
+    if (const auto* const number =
+            std::get_if<IntegerRule<std::uint64_t>>(&rule)) {
+      return number->maximum == 0;
+    }
+    const auto& number = std::get<FloatingRule>(rule);
+    return number.minimum == 0.0 && number.maximum == 0.0;
   }
 
   static absl::Status CheckOneofs(const Descriptor& type,
