@@ -263,6 +263,65 @@ TEST_P(InterruptedCallTest, AnExpiredDeadlineIsRecordedAsSuch) {
             std::vector<int>{grpc::StatusCode::DEADLINE_EXCEEDED});
 }
 
+TEST_P(InterruptedCallTest, ADeadlineIsNotTakenForTheHandlersCancellation) {
+  const auto server = Serve([&](Server& s) { s.Use(recorder_); });
+  server->probe().verdict =
+      grpc::Status(grpc::StatusCode::CANCELLED, "heard of it");
+  server->probe().on_enter = [&](grpc::ServerContextBase& context) {
+    const ServerCall& call = *ServerCall::Of(context);
+    while (!call.cancelled() || call.remaining() > 5ms) {
+      std::this_thread::yield();
+    }
+  };
+  const CallResult result = server->Call(kind(), [](grpc::ClientContext& c) {
+    c.set_deadline(std::chrono::system_clock::now() + 50ms);
+  });
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::DEADLINE_EXCEEDED});
+}
+
+TEST_P(CallPathTest, TheClientIsNamedAfterItHasGone) {
+  std::promise<void> entered;
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); });
+  server.probe().on_enter = [&](grpc::ServerContextBase& context) {
+    entered.set_value();
+    while (!ServerCall::Of(context)->cancelled()) std::this_thread::yield();
+  };
+  grpc::ClientContext context;
+  std::thread client([&] {
+    const auto channel = grpc::CreateChannel(
+        server.address(), grpc::InsecureChannelCredentials());
+    TestServer::CallOn(*EchoService::NewStub(channel), kind(), context);
+  });
+  entered.get_future().wait();
+  context.TryCancel();
+  client.join();
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::CANCELLED});
+  EXPECT_THAT(recorder_->peer(), ::testing::StartsWith("ipv4:127.0.0.1:"));
+}
+
+TEST_P(CallPathTest, AReplyThatIsTooLargeIsRecordedAsTheClientSeesIt) {
+  TestServer server(style(), false, [&](Server& s) { s.Use(recorder_); },
+                    {.max_send_message_bytes = 6});
+  // Of two batches of its making, the second's words are gRPC's.
+  const bool stream =
+      kind() == CallKind::kServerStream || kind() == CallKind::kBidiStream;
+  const CallResult result = server.Call(kind());
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(result.status.error_message(),
+              HasSubstr(stream ? "larger than max" : "max_send_message_bytes"));
+  if (!stream) {
+    EXPECT_EQ(ReasonOf(FromGrpcStatus(result.status)), "RESPONSE_TOO_LARGE");
+  }
+  EXPECT_EQ(result.messages, 0);
+  EXPECT_EQ(recorder_->WaitForCodes(1),
+            std::vector<int>{grpc::StatusCode::RESOURCE_EXHAUSTED});
+  EXPECT_EQ(recorder_->sent(), 0);
+  EXPECT_EQ(recorder_->bytes_sent(), 0);
+}
+
 TEST_P(CallPathTest, AStatusThatAFinishHookReplacesGoesWithoutTheReply) {
   class Spoiler : public ServerInterceptor {
    public:

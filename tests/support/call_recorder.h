@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,7 @@ class CallRecorder : public ServerInterceptor {
       sent_ = call.messages_sent();
       bytes_received_ = call.bytes_received();
       bytes_sent_ = call.bytes_sent();
+      peer_ = call.peer();
     }
     finished_.NotifyAll();
   }
@@ -48,6 +50,8 @@ class CallRecorder : public ServerInterceptor {
   std::uint64_t sent() const { return sent_; }
   std::uint64_t bytes_received() const { return bytes_received_; }
   std::uint64_t bytes_sent() const { return bytes_sent_; }
+  /// After WaitForCodes.
+  const std::string& peer() const { return peer_; }
 
  private:
   Mutex mutex_;
@@ -57,6 +61,7 @@ class CallRecorder : public ServerInterceptor {
   std::uint64_t sent_ = 0;
   std::uint64_t bytes_received_ = 0;
   std::uint64_t bytes_sent_ = 0;
+  std::string peer_;
 };
 
 }  // namespace grpccommon::test

@@ -24,6 +24,8 @@ struct EchoProbe {
   std::atomic<int> read{0};
   /// Called in each handler before anything else; may throw or block.
   std::function<void(grpc::ServerContextBase&)> on_enter;
+  /// What each handler ends with.
+  grpc::Status verdict;
 
   void Enter(grpc::ServerContextBase& context) {
     ++entered;
@@ -44,7 +46,7 @@ class SyncEcho : public EchoService::Service {
                      EchoResponse* response) override {
     probe_.Enter(*context);
     response->set_text(request->text());
-    return grpc::Status::OK;
+    return probe_.verdict;
   }
 
   grpc::Status ClientStream(grpc::ServerContext* context,
@@ -56,7 +58,7 @@ class SyncEcho : public EchoService::Service {
       ++probe_.read;
       response->mutable_text()->append(request.text());
     }
-    return grpc::Status::OK;
+    return probe_.verdict;
   }
 
   grpc::Status ServerStream(grpc::ServerContext* context,
@@ -68,7 +70,7 @@ class SyncEcho : public EchoService::Service {
     for (int i = 0; i < request->repeat(); ++i) {
       if (!writer->Write(response)) break;
     }
-    return grpc::Status::OK;
+    return probe_.verdict;
   }
 
   grpc::Status BidiStream(
@@ -82,7 +84,7 @@ class SyncEcho : public EchoService::Service {
       response.set_text(request.text());
       if (!stream->Write(response)) break;
     }
-    return grpc::Status::OK;
+    return probe_.verdict;
   }
 
  private:
@@ -99,7 +101,7 @@ class CallbackEcho : public EchoService::CallbackService {
     probe_.Enter(*context);
     response->set_text(request->text());
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
+    reactor->Finish(probe_.verdict);
     return reactor;
   }
 
@@ -115,7 +117,7 @@ class CallbackEcho : public EchoService::CallbackService {
       void OnReadDone(bool ok) override {
         baton_.Take();
         if (!ok) {
-          Finish(grpc::Status::OK);
+          Finish(probe_.verdict);
           return;
         }
         ++probe_.read;
@@ -146,7 +148,8 @@ class CallbackEcho : public EchoService::CallbackService {
     probe_.Enter(*context);
     class Reactor : public grpc::ServerWriteReactor<EchoResponse> {
      public:
-      explicit Reactor(const EchoRequest& request) : left_(request.repeat()) {
+      Reactor(EchoProbe& probe, const EchoRequest& request)
+          : probe_(probe), left_(request.repeat()) {
         response_.set_text(request.text());
         Next();
       }
@@ -167,14 +170,15 @@ class CallbackEcho : public EchoService::CallbackService {
         if (more) {
           StartWrite(&response_);
         } else {
-          Finish(grpc::Status::OK);
+          Finish(probe_.verdict);
         }
       }
       Baton baton_;
+      EchoProbe& probe_;
       int left_;
       EchoResponse response_;
     };
-    return new Reactor(*request);
+    return new Reactor(probe_, *request);
   }
 
   grpc::ServerBidiReactor<EchoRequest, EchoResponse>* BidiStream(
@@ -186,7 +190,7 @@ class CallbackEcho : public EchoService::CallbackService {
       void OnReadDone(bool ok) override {
         baton_.Take();
         if (!ok) {
-          Finish(grpc::Status::OK);
+          Finish(probe_.verdict);
           return;
         }
         ++probe_.read;

@@ -23,6 +23,11 @@ class CallPath {
   CallPath(const Clock& clock, Logger logger, SendHooks send_hooks = kSendHooks)
       : environment_(clock, std::move(logger), send_hooks) {}
 
+  /// A reply of more is refused, and so recorded. No limit unless set.
+  void set_max_send_message_bytes(std::size_t bytes) {
+    environment_.max_send_message_bytes = bytes;
+  }
+
   void Use(std::shared_ptr<ServerInterceptor> interceptor, Selector selector);
 
   /// Reads the methods of a service and their contracts, and refuses what no

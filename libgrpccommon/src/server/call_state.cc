@@ -68,10 +68,15 @@ void NoteUnread(absl::Status why) { noted_fault = std::move(why); }
 [[gnu::hot]] CallState::~CallState() {
   ending_.Take();
   if (method_ != nullptr && !finished_) {
-    // gRPC has ended the call without a status: the client went away before the
-    // handler could answer.
-    grpc::Status status(grpc::StatusCode::CANCELLED,
-                        "the call ended before it was answered");
+    // gRPC has ended the call without a status of the handler's: the client
+    // went away before, or a message had made an end of the stream.
+    const grpc::Status* const refusal =
+        refusal_.load(std::memory_order_acquire);
+    grpc::Status status =
+        refusal != nullptr
+            ? *refusal
+            : grpc::Status(grpc::StatusCode::CANCELLED,
+                           "the call ended before it was answered");
     Finish(status);
   }
   ServerCallDriver::Unbind(call_);
@@ -93,6 +98,8 @@ void NoteUnread(absl::Status why) { noted_fault = std::move(why); }
       method.raw ? nullptr : static_cast<google::protobuf::Message*>(request),
       environment_.clock, environment_.logger);
   environment_.running.Add(1);
+  // gRPC forgets it when the client goes, and what observes calls names it.
+  if (!method.steps.empty()) static_cast<void>(call_.peer());
   const std::optional<std::chrono::nanoseconds>& timeout =
       method.method.policy.timeout;
   if (timeout.has_value() &&
@@ -399,11 +406,25 @@ absl::Status CallState::WhyNothing() {
 [[gnu::hot]] void CallState::Sent(
     grpc::experimental::InterceptorBatchMethods& batch) {
   if (method_->steps.empty()) return;
+  // Serialising, which gRPC would do next anyway, has it forget the handler's
+  // message, which is there until the batch is done.
+  const void* const message = batch.GetSendMessage();
+  const std::size_t size = batch.GetSerializedSendMessage()->Length();
+  if (size > environment_.max_send_message_bytes) {
+    // gRPC ends a stream with the same code when it comes to the message.
+    Refuse(nullptr,
+           WithReason(
+               absl::ResourceExhaustedError(absl::StrCat(
+                   "a reply of ", size,
+                   " bytes is larger than the server's max_send_message_bytes ",
+                   environment_.max_send_message_bytes)),
+               "RESPONSE_TOO_LARGE", kErrorDomain));
+    return;
+  }
   if (method_->observes_sent) {
     const auto* const parsed =
         method_->raw ? nullptr
-                     : static_cast<const google::protobuf::Message*>(
-                           batch.GetSendMessage());
+                     : static_cast<const google::protobuf::Message*>(message);
     for (const ChainStep& step : method_->steps) {
       if (!step.hooks.sent) continue;
       Fenced(call_, *step.interceptor, [&] {
@@ -412,9 +433,7 @@ absl::Status CallState::WhyNothing() {
       }).IgnoreError();
     }
   }
-  // gRPC would serialise next anyway.
-  ServerCallDriver::CountSent(call_,
-                              batch.GetSerializedSendMessage()->Length());
+  ServerCallDriver::CountSent(call_, size);
 }
 
 [[gnu::hot]] void CallState::SendStatus(
@@ -425,6 +444,10 @@ absl::Status CallState::WhyNothing() {
   // Nearly always OK and nothing else, as this is from the start.
   grpc::Status handler_status;
   if (!status.ok()) handler_status = status;
+  if (has_message && status.ok() && call_.exception().empty() &&
+      refusal_.load(std::memory_order_acquire) == nullptr) {
+    Sent(batch);
+  }
   if (grpc::Status* const refusal = refusal_.load(std::memory_order_acquire);
       refusal != nullptr) {
     // Others only look whether there is one.
@@ -437,7 +460,6 @@ absl::Status CallState::WhyNothing() {
                                          ToAbsl(call_.request_id()))),
         "HANDLER_FAILED", kErrorDomain));
   }
-  if (has_message && status.ok()) Sent(batch);
   Finish(status);
   if (!status.ok()) {
     if (has_message) DropMessage(batch);
@@ -483,12 +505,16 @@ bool CallState::IsLate() const {
   if (started_ > 0) {
     ServerCallDriver::set_ended_at(call_, environment_.clock.Now());
   }
-  if (status.ok() && started_ > 0 && EndedBeforeReply()) {
-    // The client will never see the handler's OK, and neither shall the log.
-    status = IsLate() ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
-                                     "the deadline passed before the reply")
-                      : grpc::Status(grpc::StatusCode::CANCELLED,
-                                     "the client cancelled before the reply");
+  // What the client sees, the log shall too: not a handler's OK that comes too
+  // late, and not its CANCELLED where it was the deadline that cancelled.
+  const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
+  if (started_ > 0 &&
+      (cancelled ? IsLate() : status.ok() && EndedBeforeReply())) {
+    status = cancelled || IsLate()
+                 ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                "the deadline passed before the reply")
+                 : grpc::Status(grpc::StatusCode::CANCELLED,
+                                "the client cancelled before the reply");
   }
   for (std::size_t i = started_; i-- > 0;) {
     const ChainStep& step = method_->steps[i];

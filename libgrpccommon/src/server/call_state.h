@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -100,6 +101,8 @@ struct CallEnvironment {
   DeadlineWatch deadlines;
   LongHandlers long_handlers;
   const SendHooks send_hooks;
+  /// gRPC's own limit, which is set before the server starts.
+  std::size_t max_send_message_bytes = std::numeric_limits<std::size_t>::max();
   /// Some calls may come from within the process.
   std::atomic<bool> in_process{false};
 

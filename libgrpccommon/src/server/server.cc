@@ -366,7 +366,9 @@ struct Server::Impl {
   Impl(ServerOptions o, std::shared_ptr<LogSink> sink, const Clock& clock)
       : options(std::move(o)),
         logger(std::move(sink), options.name, options.log_level, clock),
-        call_path(clock, logger) {}
+        call_path(clock, logger) {
+    call_path.set_max_send_message_bytes(options.max_send_message_bytes);
+  }
 
   absl::Status Serve();
   // Up to Listen, which a Shutdown meanwhile waits for.

@@ -205,6 +205,8 @@ struct ServerOptions {
 
   /// In bytes, at least 1.
   std::size_t max_receive_message_bytes = 4 << 20;
+  /// A larger reply ends the call with RESOURCE_EXHAUSTED, reason
+  /// RESPONSE_TOO_LARGE if it is the only one.
   std::size_t max_send_message_bytes = 16 << 20;
   /// All of a call's metadata, in bytes, in [1 KiB, 1 MiB].
   std::size_t max_metadata_bytes = 16 << 10;
