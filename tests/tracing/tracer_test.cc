@@ -39,7 +39,7 @@ class TracerTest : public ::testing::Test {
     caller.state = "vendor=1";
     return caller;
   }
-  // A caller whose trace id ends in `last` (the 64 bits that sampling reads).
+  // A caller whose trace id ends in `last`, 64 bits.
   static TraceContext CallerOf(const std::string& last) {
     return *ParseTraceParent("00-ffffffffffffffff" + last +
                              "-b7ad6b7169203331-00");
@@ -89,19 +89,26 @@ TEST_F(TracerTest, MayDecideForCallersToo) {
   EXPECT_EQ(context.trace_id, Caller(true).trace_id);
 }
 
-TEST_F(TracerTest, SamplesByTheEndOfTheTraceId) {
-  const auto sampled = [&](double ratio, const std::string& last) {
-    return Make({.sample_ratio = ratio, .follow_caller = false})
-        ->Continue(CallerOf(last))
-        .sampled;
-  };
-  // A quarter of 2^63, and the first bit does not count.
-  EXPECT_TRUE(sampled(0.25, "1fffffffffffffff"));
-  EXPECT_FALSE(sampled(0.25, "2000000000000000"));
-  EXPECT_TRUE(sampled(0.25, "9fffffffffffffff"));
-  EXPECT_FALSE(sampled(0.25, "a000000000000000"));
-  EXPECT_TRUE(sampled(1.0, "ffffffffffffffff"));
-  EXPECT_FALSE(sampled(0.0, "0000000000000000"));
+TEST_F(TracerTest, SamplesNewTracesByTheEndOfTheTraceId) {
+  const auto tracer = Make({.sample_ratio = 0.25});
+  for (int i = 0; i < 1000; ++i) {
+    const TraceContext context = tracer->Continue({});
+    // A quarter of 2^63, and the first bit does not count.
+    EXPECT_EQ(context.sampled, (context.trace_id[8] & 0x7f) < 0x20)
+        << ToHex(context.trace_id);
+  }
+}
+
+TEST_F(TracerTest, NoTraceIdOfACallersHasItRecorded) {
+  const auto tracer = Make({.sample_ratio = 0.25, .follow_caller = false});
+  for (const char* last : {"0000000000000000", "ffffffffffffffff"}) {
+    int sampled = 0;
+    for (int i = 0; i < 10'000; ++i) {
+      sampled += tracer->Continue(CallerOf(last)).sampled;
+    }
+    // Ten standard deviations.
+    EXPECT_NEAR(sampled, 2500, 10 * std::sqrt(10'000 * 0.25 * 0.75)) << last;
+  }
 }
 
 TEST_F(TracerTest, SamplesItsShareOfNewTraces) {

@@ -43,10 +43,10 @@ Tracer::Tracer(BatchSpanProcessor* processor, const TracerOptions& options,
       follow_caller_(options.follow_caller),
       clock_(clock) {}
 
-bool Tracer::Sample(const TraceContext& context) const {
+bool Tracer::Sample(std::span<const std::uint8_t, 8> bytes) const {
   if (processor_ == nullptr) return false;
   std::uint64_t bits = 0;
-  for (std::size_t i = 8; i < 16; ++i) bits = bits << 8 | context.trace_id[i];
+  for (const std::uint8_t byte : bytes) bits = bits << 8 | byte;
   return (bits & ~(std::uint64_t{1} << 63)) < sample_below_;
 }
 
@@ -61,8 +61,12 @@ bool Tracer::Sample(const TraceContext& context) const {
     MakeId(context.trace_id);
   }
   MakeId(context.span_id);
-  context.sampled =
-      caller.valid() && follow_caller_ ? caller.sampled : Sample(context);
+  if (!has_caller) {
+    context.sampled = Sample(std::span(context.trace_id).last<8>());
+  } else {
+    // A caller who may not decide chose the trace id, but not this one.
+    context.sampled = follow_caller_ ? caller.sampled : Sample(context.span_id);
+  }
   return context;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -16,11 +17,12 @@ namespace grpccommon {
 
 struct TracerOptions {
   /// Share of the traces that begin here which are recorded, in [0, 1]. Chosen
-  /// by the trace id, so that processes with the same share choose the same.
+  /// by the trace id.
   double sample_ratio = 0.01;
   /// Whether a caller that has a trace decides for us, as all parts of a trace
   /// should be recorded or none. Switch it off where callers are strangers, who
-  /// could have every call recorded: then `sample_ratio` holds for all.
+  /// could have every call recorded: then `sample_ratio` holds for all, and it
+  /// is not their trace id that chooses.
   bool follow_caller = true;
 };
 
@@ -59,10 +61,10 @@ class GRPCCOMMON_EXPORT Tracer {
  private:
   Tracer(BatchSpanProcessor* processor, const TracerOptions& options,
          const Clock& clock);
-  bool Sample(const TraceContext& context) const;
+  bool Sample(std::span<const std::uint8_t, 8> bytes) const;
 
   BatchSpanProcessor* const processor_;
-  // Trace ids whose last 63 bits are below this are sampled.
+  // Bytes whose last 63 bits are below this are sampled.
   const std::uint64_t sample_below_;
   const bool follow_caller_;
   const Clock& clock_;
