@@ -2,6 +2,7 @@
 #include "grpccommon/call/redact.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
@@ -184,6 +185,12 @@ TEST(RedactTest, AWellKnownValueOutOfRangeDoesNotSpoilTheRest) {
   plain.mutable_at()->set_seconds(std::numeric_limits<std::int64_t>::max());
   EXPECT_EQ(json::parse(Rendered(plain)),
             json({{"text", "kept"}, {"at", "[invalid]"}}));
+}
+
+TEST(RedactTest, AValueWithoutAKindIsNull) {
+  Plain plain;
+  plain.mutable_any()->PackFrom(google::protobuf::Value());
+  EXPECT_EQ(json::parse(Rendered(plain))["any"]["value"], nullptr);
 }
 
 TEST(RedactTest, AnEmptyMessageIsAnEmptyObject) {

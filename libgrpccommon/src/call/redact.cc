@@ -290,6 +290,8 @@ class Writer {
     if (!google::protobuf::util::MessageToJsonString(message, &json).ok()) {
       json = "\"[invalid]\"";
     }
+    // What protobuf makes of a Value without a kind.
+    if (json.empty()) json = "null";
     // Of a Struct, which may be large.
     out_.append(json, 0, room());
   }
