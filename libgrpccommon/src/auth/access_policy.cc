@@ -98,6 +98,16 @@ CallerSet CallersOf(const AccessRule& rule) {
   return callers;
 }
 
+// Whether a pattern fits the path of any method: a rule that never holds would
+// deny nobody.
+bool FitsPaths(std::string_view pattern) {
+  if (!pattern.starts_with('/')) return false;
+  if (pattern.find("**") != pattern.npos) return true;
+  const std::size_t second = pattern.find('/', 1);
+  return second != pattern.npos && second > 1 && second + 1 < pattern.size() &&
+         pattern.find('/', second + 1) == pattern.npos;
+}
+
 }  // namespace
 
 [[gnu::hot]] bool CallerSet::Contains(const Principal& principal) const {
@@ -186,7 +196,7 @@ absl::StatusOr<AccessPolicy> AccessPolicy::Parse(std::string_view text) {
           absl::StrCat(where, ".methods: must name at least one method"));
     }
     for (const std::string& method : *methods) {
-      if (method.front() != '/') {
+      if (!FitsPaths(method)) {
         return absl::InvalidArgumentError(
             absl::StrCat(where, ".methods: \"", method,
                          "\" must be a pattern like \"/pkg.Service/Method\""));
