@@ -11,6 +11,8 @@
 
 #include "grpccommon/base/mutex.h"
 #include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 
 namespace grpccommon {
@@ -434,6 +436,51 @@ TEST_F(MetricsRegistryTest, ACollectableCannotRepeatAName) {
     EXPECT_EQ(text.find("# TYPE b_total", first + 1), std::string::npos);
   }
   EXPECT_EQ(sink_->lines(), 2) << sink_->text();
+}
+
+TEST_F(MetricsRegistryTest, ACollectableCannotTakeTheNamesOfAHistogram) {
+  (*registry_.AddGauge("ours_sum", "Ours."))->With();
+  const auto foreign = std::make_shared<prometheus::Registry>();
+  for (const char* name : {"foreign", "ours"}) {
+    prometheus::BuildHistogram()
+        .Name(name)
+        .Help("A histogram.")
+        .Register(*foreign)
+        .Add({}, prometheus::Histogram::BucketBoundaries{1.0});
+  }
+  const auto gauge = std::make_shared<prometheus::Registry>();
+  prometheus::BuildGauge()
+      .Name("foreign_count")
+      .Help("A gauge.")
+      .Register(*gauge)
+      .Add({});
+  registry_.AddCollectable(foreign);
+  registry_.AddCollectable(gauge);
+  const std::string text = registry_.Expose();
+  EXPECT_THAT(text, HasSubstr("# TYPE foreign histogram"));
+  EXPECT_THAT(text, Not(HasSubstr("A gauge.")));
+  EXPECT_THAT(text, Not(HasSubstr("# TYPE ours histogram")));
+  EXPECT_EQ(sink_->lines(), 2) << sink_->text();
+}
+
+TEST_F(MetricsRegistryTest, CleansWhatOthersReport) {
+  const std::string odd = "a\xff" + std::string(1000, 'x');
+  const auto callback =
+      registry_.AddCallbackGauge("ours", "Ours.", {"what"}, [&] {
+        return std::vector<MetricSample>{{{odd}, 1.0}};
+      });
+  const auto foreign = std::make_shared<prometheus::Registry>();
+  prometheus::BuildGauge()
+      .Name("theirs")
+      .Help("Two\nlines, a \\ and \xff.")
+      .Register(*foreign)
+      .Add({{"what", odd}});
+  registry_.AddCollectable(foreign);
+  const std::string text = registry_.Expose();
+  const std::string clean = "a\uFFFD" + std::string(252, 'x');
+  EXPECT_THAT(text, HasSubstr("ours{what=\"" + clean + "\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("theirs{what=\"" + clean + "\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("# HELP theirs Two lines, a   and \uFFFD.\n"));
 }
 
 TEST_F(MetricsRegistryTest, ACollectableThatThrowsDoesNotStopTheScrape) {

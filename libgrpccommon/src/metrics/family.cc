@@ -59,14 +59,18 @@ void Read(const Histogram& histogram, prometheus::ClientMetric& out) {
 
 }  // namespace
 
+std::string CleanLabelValue(std::string_view value) {
+  const std::string repaired =
+      RepairUtf8(TruncateUtf8(value, kMaxLabelValueBytes));
+  return std::string(TruncateUtf8(repaired, kMaxLabelValueBytes));
+}
+
 FamilyStateBase::LabelValues FamilyStateBase::Clean(
     std::span<const std::string_view> values) const {
   LabelValues clean;
   clean.reserve(values.size());
   for (const std::string_view value : values) {
-    const std::string repaired =
-        RepairUtf8(TruncateUtf8(value, kMaxLabelValueBytes));
-    clean.emplace_back(TruncateUtf8(repaired, kMaxLabelValueBytes));
+    clean.push_back(CleanLabelValue(value));
   }
   return clean;
 }

@@ -29,6 +29,9 @@ struct FamilyOptions {
   Counter* overflow = nullptr;
 };
 
+/// A label's value as it can be exposed: UTF-8, and not too long.
+std::string CleanLabelValue(std::string_view value);
+
 /// What all families have in common: names and values of labels.
 class FamilyStateBase {
  public:

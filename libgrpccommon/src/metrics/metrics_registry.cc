@@ -49,6 +49,16 @@ bool IsHelp(std::string_view text) {
          });
 }
 
+// Somebody else's help text, as near to it as can be exposed.
+std::string CleanHelp(std::string_view text) {
+  if (IsHelp(text)) return std::string(text);
+  std::string clean = RepairUtf8(text);
+  std::replace_if(
+      clean.begin(), clean.end(),
+      [](unsigned char c) { return c < 0x20 || c == 0x7F || c == '\\'; }, ' ');
+  return clean;
+}
+
 absl::Status CheckMetric(const FamilyOptions& options, MetricType type) {
   const auto refuse = [&](auto... parts) {
     return absl::InvalidArgumentError(
@@ -247,8 +257,14 @@ struct MetricsRegistry::Impl {
   }
 
   static std::set<std::string> Names(const std::string& name, MetricType type) {
-    if (type != MetricType::Histogram) return {name};
-    return {name, name + "_bucket", name + "_count", name + "_sum"};
+    switch (type) {
+      case MetricType::Histogram:
+        return {name, name + "_bucket", name + "_count", name + "_sum"};
+      case MetricType::Summary:
+        return {name, name + "_count", name + "_sum"};
+      default:
+        return {name};
+    }
   }
 
   // `Family` is made of `T`s; two of one C++ type are one kind of metric,
@@ -317,7 +333,7 @@ struct MetricsRegistry::Impl {
             continue;
           }
           for (std::string& value : sample.label_values) {
-            value = RepairUtf8(value);
+            value = internal::CleanLabelValue(value);
           }
           values[std::move(sample.label_values)] += sample.value;
         }
@@ -375,11 +391,21 @@ struct MetricsRegistry::Impl {
         Complain("(a collectable)", "it threw");
       }
       for (prometheus::MetricFamily& family : collected) {
-        if (taken.insert(family.name).second) {
-          families.push_back(std::move(family));
-        } else {
+        std::set<std::string> wanted = Names(family.name, family.type);
+        if (std::any_of(wanted.begin(), wanted.end(), [&](const auto& name) {
+              return taken.count(name) != 0;
+            })) {
           Complain(family.name, "a collectable reported a name that is taken");
+          continue;
         }
+        taken.merge(wanted);
+        family.help = CleanHelp(family.help);
+        for (prometheus::ClientMetric& metric : family.metric) {
+          for (auto& label : metric.label) {
+            label.value = internal::CleanLabelValue(label.value);
+          }
+        }
+        families.push_back(std::move(family));
       }
     }
     return families;
