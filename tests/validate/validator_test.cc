@@ -418,6 +418,34 @@ TEST(ValidatorTest, FitsItsDetailsIntoATrailer) {
   EXPECT_GE(ViolationsOf(sent).size(), 10u);
 }
 
+TEST(ValidatorTest, CutsALongPathBetweenCharacters) {
+  for (const char* last : {"a", "ab", "abc"}) {  // the cut moves with it
+    Tree tree;
+    Tree* inner = &tree;
+    for (int i = 0; i < 8; ++i) {
+      inner = &(*inner->mutable_branches())["語語語語語語語語語語"];
+    }
+    (*inner->mutable_branches())[last].set_label("too long");
+    const std::vector<std::string> violations = Check(tree);
+    ASSERT_EQ(violations.size(), 1u);
+    EXPECT_THAT(violations[0], HasSubstr("..."));
+    EXPECT_THAT(violations[0], Not(HasSubstr("\uFFFD")));
+  }
+}
+
+TEST(ValidatorTest, BoundsBeyondAFloatHoldForInfinityToo) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  BeyondFloat message;
+  message.set_ratio(std::numeric_limits<float>::max());
+  EXPECT_THAT(Check(message), IsEmpty());
+  message.set_ratio(kInfinity);
+  EXPECT_THAT(Check(message),
+              ElementsAre(HasSubstr("ratio: must be at least -1e+39 and at "
+                                    "most 1e+39")));
+  message.set_ratio(-kInfinity);
+  EXPECT_EQ(Check(message).size(), 1u);
+}
+
 TEST(ValidatorTest, KnowsTypesWithoutRules) {
   const auto plain = Validator::Create(*Plain::descriptor());
   ASSERT_TRUE(plain.ok());

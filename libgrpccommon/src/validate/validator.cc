@@ -191,24 +191,6 @@ bool MatchesFormat(Format format, std::string_view text) {
 
 // The code points of the shortest and of the longest text of a format; no
 // longest: 0.
-std::pair<std::uint32_t, std::uint32_t> LengthsOf(Format format) {
-  switch (format) {
-    case Format::kAny:
-      return {0, 0};
-    case Format::kEmail:
-      return {3, 0};  // "a@b"
-    case Format::kUuid:
-      return {36, 36};
-    case Format::kUri:
-      return {5, 0};  // "a://b"
-    case Format::kHostname:
-      return {1, 253};
-  }
-  return {0, 0};
-}
-
-// The code points of the shortest and of the longest text of a format; no
-// longest: 0.
 std::pair<std::size_t, std::size_t> LengthsOf(Format format) {
   switch (format) {
     case Format::kAny:
@@ -369,8 +351,7 @@ std::optional<Integer> LargestTo(double bound, bool exclusive) {
 // maximum of 0.1.
 double ToFloat(double bound) {
   constexpr double kLargest = std::numeric_limits<float>::max();
-  if (std::abs(bound) <= kLargest) return static_cast<float>(bound);
-  return std::copysign(std::numeric_limits<double>::infinity(), bound);
+  return std::abs(bound) <= kLargest ? static_cast<float>(bound) : bound;
 }
 
 absl::Status Contradiction(std::string_view text) {
@@ -1145,8 +1126,9 @@ class Walk {
     // Both ends of a path say more than its middle.
     constexpr std::size_t kLongestPath = 256;
     if (path.size() > kLongestPath) {
+      const std::size_t end = TruncateUtf8(path, path.size() - 120).size();
       path = absl::StrCat(ToAbsl(TruncateUtf8(path, 120)), "...",
-                          path.substr(path.size() - 120));
+                          path.substr(end));
     }
     std::string description = std::move(complaint.rule);
     if (!complaint.got.empty() && !place.secret) {
