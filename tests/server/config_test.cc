@@ -108,6 +108,15 @@ TEST(ConfigTest, RefusesWhatIsNotOneJsonObject) {
               MessageIs(HasSubstr("\"name\" twice")));
 }
 
+TEST(ConfigTest, NamesTheVariableThatSaysTheSameAsAnother) {
+  EXPECT_THAT(ApplyEnvironment(
+                  {}, {{"GRPCCOMMON_ACCESS_LOG__PAYLOADS", "{}"},
+                       {"GRPCCOMMON_ACCESS_LOG__PAYLOADS__REQUESTS", "true"}}),
+              MessageIs(AllOf(
+                  HasSubstr("GRPCCOMMON_ACCESS_LOG__PAYLOADS__REQUESTS is set"),
+                  HasSubstr("for all of GRPCCOMMON_ACCESS_LOG__PAYLOADS"))));
+}
+
 TEST(ConfigTest, EnvironmentVariablesSayTheSame) {
   const auto options = ApplyEnvironment(
       {.name = "base"}, {{"GRPCCOMMON_GRPC_ADDRESS", "0.0.0.0:1"},

@@ -375,12 +375,13 @@ absl::StatusOr<ServerOptions> ApplyEnvironment(
     json* place = &object;
     const std::string path = absl::AsciiStrToLower(name.substr(kPrefix.size()));
     const std::vector<std::string> steps = absl::StrSplit(path, "__");
+    std::string parent;
     for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
       place = &(*place)[steps[i]];
+      absl::StrAppend(&parent, parent.empty() ? "" : ".", steps[i]);
       if (!place->is_object() && !place->is_null()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(name, " is set beside a variable for all of ",
-                         VariableOf(steps[i])));
+        return absl::InvalidArgumentError(absl::StrCat(
+            name, " is set beside a variable for all of ", VariableOf(parent)));
       }
     }
     (*place)[steps.back()] = value;
