@@ -72,7 +72,11 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
   Arguments arguments{.folder = argv[1]};
   for (int i = 2; i < argc; i += 2) {
     const std::string_view name = argv[i];
-    if (i + 1 == argc) {
+    if (name != "--subject" && name != "--role" && name != "--scope" &&
+        name != "--ttl") {
+      return absl::InvalidArgumentError("unknown: " + std::string(name));
+    }
+    if (i + 1 == argc || std::string_view(argv[i + 1]).starts_with("--")) {
       return absl::InvalidArgumentError(std::string(name) + " needs a value");
     }
     const std::string_view value = argv[i + 1];
@@ -85,12 +89,15 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
                                         " takes one; repeat it for more");
     }
     if (name == "--subject") {
+      if (!arguments.claims.subject.empty()) {
+        return absl::InvalidArgumentError("--subject is there twice");
+      }
       arguments.claims.subject = value;
     } else if (name == "--role") {
       arguments.claims.roles.emplace_back(value);
     } else if (name == "--scope") {
       arguments.claims.scopes.emplace_back(value);
-    } else if (name == "--ttl") {
+    } else {
       int seconds = 0;
       const auto [end, error] =
           std::from_chars(value.data(), value.data() + value.size(), seconds);
@@ -99,8 +106,6 @@ absl::StatusOr<Arguments> Parse(int argc, char** argv) {
         return absl::InvalidArgumentError("--ttl is not a number of seconds");
       }
       arguments.ttl = std::chrono::seconds(seconds);
-    } else {
-      return absl::InvalidArgumentError("unknown: " + std::string(name));
     }
   }
   if (arguments.claims.subject.empty() && argc > 2) {
