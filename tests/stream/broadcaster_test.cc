@@ -253,6 +253,34 @@ TEST_F(BroadcasterTest, RefusesNewWatchersAfterClose) {
   EXPECT_EQ(status.error_message(), "going down");
 }
 
+TEST_F(BroadcasterTest, FinishesAllAndGoesOn) {
+  const Watcher before = Watch();
+  broadcaster_->Publish(MakeItem(1));
+  broadcaster_->FinishAll(absl::AbortedError("begin anew"));
+  EXPECT_EQ(broadcaster_->watchers(), 0u);
+  const Watcher after = Watch();
+  EXPECT_EQ(broadcaster_->Publish(MakeItem(2)), 1u);
+  EXPECT_THAT(before.Numbers(), ElementsAre(1));
+  EXPECT_EQ(before.reader->Finish().error_code(), grpc::StatusCode::ABORTED);
+  broadcaster_->Close(absl::UnavailableError(""));
+  EXPECT_THAT(after.Numbers(), ElementsAre(2));
+}
+
+TEST_F(BroadcasterTest, CutsWatchersThatDoNotRead) {
+  const Watcher watcher = Watch();
+  for (int i = 0; i < 20; ++i) {
+    broadcaster_->Publish(MakeItem(i, "", 100'000));
+  }
+  broadcaster_->Cut(absl::UnavailableError("going down"));
+  done_.Get();
+  watcher.Numbers();
+  EXPECT_EQ(watcher.reader->Finish().error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  const Watcher refused = Watch();
+  ReadAll(*refused.reader);
+  EXPECT_EQ(refused.reader->Finish().error_message(), "going down");
+}
+
 TEST_F(BroadcasterTest, AThrowingFilterEndsOnlyItsOwnWatcher) {
   const Watcher broken =
       Watch([](const Item&) -> bool { throw std::runtime_error("secret"); });

@@ -195,6 +195,102 @@ TEST_F(WriterTest, PushesBackWithoutLossUntilTheClientReads) {
   done_.Get();
 }
 
+TEST_F(WriterTest, BoundsTheBytesThatWaitWhateverTheirNumber) {
+  // One that nothing waits before is taken, however large.
+  for (const auto& [bytes, places] :
+       {std::pair<std::size_t, std::size_t>{350'000, 3}, {10, 1}}) {
+    grpc::ClientContext context;
+    down_ = [&, max = bytes](grpc::CallbackServerContext& server_context) {
+      WriterPointer writer = Writer::Create(
+          server_context, {.max_queued = 100,
+                           .max_queued_bytes = max,
+                           .slow_reader = SlowReader::kPushBack});
+      writer->WhenDone([this] { done_.Set(true); });
+      writers_.Set(writer);
+      return writer->reactor();
+    };
+    const auto reader = stub_->Down(&context, Item());
+    writer_ = writers_.Get();
+    absl::Status refusal;
+    const std::int64_t written = WriteUntilRefused(refusal);
+    EXPECT_EQ(refusal.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(100 - writer_->room(), places);
+
+    Handed<absl::Status> again;
+    writer_->WhenWritable(
+        [&] { again.Set(writer_->Write(MakeItem(written, "", kLarge))); });
+    Item item;
+    ASSERT_TRUE(reader->Read(&item));
+    for (std::int64_t i = 1; i < written; ++i) {
+      ASSERT_TRUE(reader->Read(&item));
+      EXPECT_EQ(item.number(), i);
+    }
+    EXPECT_TRUE(again.Get().ok());
+    writer_->Finish(absl::OkStatus());
+    ASSERT_THAT(ReadAll(*reader), SizeIs(1));
+    EXPECT_TRUE(reader->Finish().ok());
+    done_.Get();
+  }
+}
+
+TEST_F(WriterTest, EndsAStreamForWhichTooManyBytesWait) {
+  const auto reader = Open({.max_queued = 100, .max_queued_bytes = 350'000});
+  absl::Status refusal;
+  WriteUntilRefused(refusal);
+  ReadAll(*reader);
+  const absl::Status status = FromGrpcStatus(reader->Finish());
+  EXPECT_EQ(ReasonOf(status), "SLOW_READER");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("3 messages wait"));
+}
+
+TEST_F(WriterTest, AProducerMayWaitUntilNothingIsQueued) {
+  const auto reader =
+      Open({.max_queued = 4, .slow_reader = SlowReader::kPushBack});
+  absl::Status refusal;
+  const std::int64_t written = WriteUntilRefused(refusal);
+  Handed<std::size_t> room;
+  writer_->WhenWritable([&] { room.Set(writer_->room()); }, 0);
+  Item item;
+  for (std::int64_t i = 0; i < written; ++i) ASSERT_TRUE(reader->Read(&item));
+  EXPECT_EQ(room.Get(), 4u);
+}
+
+TEST_F(WriterTest, CutsAStreamThatIsNotRead) {
+  const auto reader =
+      Open({.max_queued = 4, .slow_reader = SlowReader::kPushBack});
+  absl::Status refusal;
+  WriteUntilRefused(refusal);
+  writer_->Cut(absl::UnavailableError("the server stops"));
+  done_.Get();  // the client has read nothing
+  ReadAll(*reader);
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the server stops");
+}
+
+TEST_F(WriterTest, CutsAFinishingStreamThatIsNotRead) {
+  const auto reader =
+      Open({.max_queued = 4, .slow_reader = SlowReader::kPushBack});
+  absl::Status refusal;
+  WriteUntilRefused(refusal);
+  writer_->Finish(absl::OkStatus());
+  writer_->Cut(absl::UnavailableError("the server stops"));
+  done_.Get();
+  ReadAll(*reader);
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(WriterTest, CutsAnIdleStreamWithTheWholeStatus) {
+  const auto reader = Open();
+  writer_->Cut(WithReason(absl::UnavailableError("stops"), "STOPS", "test"));
+  EXPECT_THAT(ReadAll(*reader), IsEmpty());
+  const absl::Status status = FromGrpcStatus(reader->Finish());
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(status), "STOPS");
+  done_.Get();
+  writer_->Cut(absl::InternalError("too late"));
+}
+
 TEST_F(WriterTest, TellsAWaitingProducerThatTheStreamHasEnded) {
   const auto reader =
       Open({.max_queued = 1, .slow_reader = SlowReader::kPushBack});
@@ -388,6 +484,7 @@ TEST_F(WriterTest, SurvivesCancellationAtAnyMoment) {
     std::thread finisher([&] {
       if (round % 3 == 0) writer->Finish(absl::OkStatus());
       if (round % 3 == 1) writer->Abort(absl::OkStatus());
+      if (round % 3 == 2) writer->Cut(absl::UnavailableError(""));
     });
     Item item;
     for (int i = 0; i < round % 7; ++i) reader->Read(&item);

@@ -89,12 +89,26 @@ bool StreamCore::Lost() const {
   const ServerCall* const call = ServerCall::Of(context_);
   if (call != nullptr && call->read_failed()) return true;
   // The server need not be ours. gRPC says of some calls only later that they
-  // are cancelled. The context just has no const way to its call.
-  grpc_call* const core_call =
-      const_cast<grpc::ServerContextBase&>(context_).c_call();
+  // are cancelled.
+  grpc_call* const core_call = CoreCall();
   return (core_call != nullptr &&
           grpc_call_failed_before_recv_message(core_call) != 0) ||
          context_.IsCancelled();
+}
+
+void StreamCore::CancelCall(const absl::Status& status) {
+  // What gRPC's core has to send of a call it gives up at a cancellation, but
+  // for the trailers, which no window of the client holds back.
+  grpc_call* const core_call = CoreCall();
+  if (core_call == nullptr) return;
+  grpc_call_cancel_with_status(core_call,
+                               static_cast<grpc_status_code>(status.code()),
+                               std::string(status.message()).c_str(), nullptr);
+}
+
+// The context just has no const way to it.
+grpc_call* StreamCore::CoreCall() const {
+  return const_cast<grpc::ServerContextBase&>(context_).c_call();
 }
 
 void StreamCore::AddDoneCallback(std::function<void()> callback) {
@@ -129,12 +143,12 @@ absl::Status StreamCore::ClosedStatus(absl::StatusCode reason) {
   }
 }
 
-absl::Status SlowReaderStatus(std::size_t max_queued,
+absl::Status SlowReaderStatus(std::uint64_t waiting,
                               std::chrono::nanoseconds retry_delay,
                               std::string_view resume_token) {
   absl::Status status =
       Exhausted("SLOW_READER", "stream",
-                absl::StrCat("the client reads too slowly: ", max_queued,
+                absl::StrCat("the client reads too slowly: ", waiting,
                              " messages wait for it"),
                 retry_delay);
   if (resume_token.empty()) return status;

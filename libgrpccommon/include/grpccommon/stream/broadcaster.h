@@ -119,17 +119,22 @@ class Broadcaster {
     return Publish(std::make_shared<const Message>(std::move(message)));
   }
 
+  /// Finishes every stream, after what is queued for it; new ones may come.
+  void FinishAll(const absl::Status& status) {
+    for (const Watcher& watcher : TakeAll(absl::OkStatus())) {
+      watcher.writer->Finish(status);
+    }
+  }
   /// Finishes every stream, after what is queued for it, and refuses new ones
   /// with the same status, which must not be OK.
-  void Close(absl::Status status) {
-    std::vector<Watcher> watchers;
-    {
-      const MutexLock lock(state_->mutex);
-      if (state_->closed.ok()) state_->closed = status;
-      watchers.swap(state_->watchers);
-      state_->places.clear();
+  void Close(const absl::Status& status) {
+    for (const Watcher& watcher : TakeAll(status)) {
+      watcher.writer->Finish(status);
     }
-    for (const Watcher& watcher : watchers) watcher.writer->Finish(status);
+  }
+  /// Close that does not wait for clients to read (StreamWriter::Cut).
+  void Cut(const absl::Status& status) {
+    for (const Watcher& watcher : TakeAll(status)) watcher.writer->Cut(status);
   }
 
   std::size_t watchers() const {
@@ -174,6 +179,16 @@ class Broadcaster {
       return removed;
     }
   };
+
+  // Every watcher, none of which stays, and what new ones get.
+  std::vector<Watcher> TakeAll(const absl::Status& closed) {
+    std::vector<Watcher> watchers;
+    const MutexLock lock(state_->mutex);
+    if (state_->closed.ok()) state_->closed = closed;
+    watchers.swap(state_->watchers);
+    state_->places.clear();
+    return watchers;
+  }
 
   // What a stream keeps of the broadcaster, which may go before it does. Runs
   // when the call is done, or dies with a stream that gRPC never got.

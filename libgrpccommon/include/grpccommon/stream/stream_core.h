@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -17,6 +17,7 @@
 namespace grpc {
 class ServerContextBase;
 }
+struct grpc_call;
 
 namespace grpccommon::internal {
 
@@ -73,6 +74,10 @@ class GRPCCOMMON_EXPORT StreamCore {
   /// writing: it has gone, or an interceptor refused its message.
   bool Lost() const;
 
+  /// Sends the client `status`, without its details, past all that waits for it
+  /// to read. To be called inside.
+  void CancelCall(const absl::Status& status);
+
   /// Calls `callback` when gRPC is done with the call; at once if it is.
   void AddDoneCallback(std::function<void()> callback);
   /// To be called from OnDone.
@@ -92,6 +97,8 @@ class GRPCCOMMON_EXPORT StreamCore {
   absl::StatusCode closed_ ABSL_GUARDED_BY(mutex_) = absl::StatusCode::kOk;
 
  private:
+  grpc_call* CoreCall() const;
+
   const grpc::ServerContextBase& context_;
   absl::Status end_status_ ABSL_GUARDED_BY(mutex_);
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
@@ -117,7 +124,7 @@ struct ReadState {
 
 /// The status that ends the stream of a client that reads too slowly.
 GRPCCOMMON_EXPORT absl::Status SlowReaderStatus(
-    std::size_t max_queued, std::chrono::nanoseconds retry_delay,
+    std::uint64_t waiting, std::chrono::nanoseconds retry_delay,
     std::string_view resume_token);
 
 }  // namespace grpccommon::internal

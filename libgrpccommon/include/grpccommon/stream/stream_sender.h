@@ -43,6 +43,10 @@ struct StreamWriterOptions {
   /// Messages that wait for the client, in [1, 2^20], besides the one that gRPC
   /// has. Their places are made as they are needed.
   std::size_t max_queued = 1024;
+  /// For kEndStream and kPushBack: how many bytes they may have as they are
+  /// sent, 0 for any number. A message that nothing waits before is taken,
+  /// however large.
+  std::size_t max_queued_bytes = 0;
   SlowReader slow_reader = SlowReader::kEndStream;
   /// Required by kKeepLatest, else unused.
   std::function<std::string(const Response&)> key;
@@ -115,9 +119,26 @@ class StreamSender : public StreamCore {
     if (send) SendEnd();
   }
 
-  void CallWhenWritable(std::function<void()> callback) {
+  /// Abort that does not wait for what gRPC has, either.
+  void Cut(const absl::Status& status) {
+    bool outstanding;
     {
       const MutexLock lock(mutex_);
+      ClearLocked();
+      if (end_ != End::kOpen) return;
+      outstanding = busy_;
+      ++inside_;  // so that there is a call to cancel
+      (void)CloseLocked(status);
+    }
+    if (outstanding) CancelCall(status);
+    Leave();
+  }
+
+  void CallWhenWritable(std::function<void()> callback,
+                        std::optional<std::size_t> waiting) {
+    {
+      const MutexLock lock(mutex_);
+      writable_at_ = waiting.value_or(options_.max_queued / 2);
       if (!WritableLocked() && closed_ == absl::StatusCode::kOk) {
         when_writable_ = std::move(callback);
         return;
@@ -211,7 +232,7 @@ class StreamSender : public StreamCore {
         Close(std::move(step.status));
         break;
       case Step::Kind::kSlowReader:
-        Close(RefuseSlowReader());
+        Close(RefuseSlowReader(step.missed));
         break;
     }
     Leave();
@@ -224,6 +245,9 @@ class StreamSender : public StreamCore {
     assert(options_.max_queued >= 1 && options_.max_queued <= (1u << 20));
     assert(options_.slow_reader != SlowReader::kKeepLatest ||
            options_.key != nullptr);
+    assert(options_.max_queued_bytes == 0 ||
+           options_.slow_reader == SlowReader::kEndStream ||
+           options_.slow_reader == SlowReader::kPushBack);
   }
 
   virtual void StartSend(const Response* message,
@@ -267,11 +291,12 @@ class StreamSender : public StreamCore {
   }
 
   bool WritableLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return count_ <= options_.max_queued / 2;
+    return count_ <= writable_at_ && bytes_ <= options_.max_queued_bytes / 2;
   }
 
   void ClearLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     count_ = 0;
+    bytes_ = 0;
     missed_ = 0;
     draining_.reset();
     places_.clear();
@@ -284,6 +309,7 @@ class StreamSender : public StreamCore {
     Response owned;
     std::shared_ptr<const Response> shared;
     std::string key;
+    std::size_t bytes = 0;  // where they are limited
 
     const Response* get() const {
       return shared != nullptr ? shared.get() : &owned;
@@ -293,6 +319,7 @@ class StreamSender : public StreamCore {
       swap(owned, other.owned);
       shared.swap(other.shared);
       key.swap(other.key);
+      swap(bytes, other.bytes);
     }
   };
 
@@ -318,6 +345,8 @@ class StreamSender : public StreamCore {
         return Thrown("key", step);
       }
     }
+    const std::size_t bytes =
+        options_.max_queued_bytes > 0 ? BytesOf(message) : 0;
     const MutexLock lock(mutex_);
     if (closed_ != absl::StatusCode::kOk) return ClosedStatus(closed_);
     if (keyed) {
@@ -330,7 +359,9 @@ class StreamSender : public StreamCore {
         return absl::OkStatus();
       }
     }
-    if (count_ == options_.max_queued) {
+    if (count_ == options_.max_queued ||
+        (count_ > 0 && bytes_ + bytes > options_.max_queued_bytes &&
+         options_.max_queued_bytes > 0)) {
       switch (options_.slow_reader) {
         case SlowReader::kPushBack:
           return absl::ResourceExhaustedError("the queue is full");
@@ -344,6 +375,7 @@ class StreamSender : public StreamCore {
         case SlowReader::kKeepLatest:
           // A write is outstanding, or the queue would not be full, and none
           // follows it: `in_flight_` stays as it is.
+          step.missed = count_;
           ClearLocked();
           closed_ = absl::StatusCode::kResourceExhausted;
           ++inside_;
@@ -356,6 +388,8 @@ class StreamSender : public StreamCore {
     ++count_;
     slot.shared.reset();
     fill(slot);
+    slot.bytes = bytes;
+    bytes_ += bytes;
     if (keyed) slot.key = std::move(key);
     step = NextLocked();
     return absl::OkStatus();
@@ -375,6 +409,7 @@ class StreamSender : public StreamCore {
       in_flight_.Swap(slot);
       ++head_;
       --count_;
+      bytes_ -= in_flight_.bytes;
       if (count_ == 0 && slots_.size() > kKeptSlots) {
         std::vector<Slot>().swap(slots_);
       }
@@ -401,13 +436,20 @@ class StreamSender : public StreamCore {
     return step;
   }
 
-  absl::Status RefuseSlowReader() {
+  static std::size_t BytesOf(const Response& message) {
+    if constexpr (requires { message.ByteSizeLong(); }) {
+      return message.ByteSizeLong();
+    } else {
+      return message.Length();  // grpc::ByteBuffer
+    }
+  }
+
+  absl::Status RefuseSlowReader(std::uint64_t waiting) {
     try {
       const std::string token = options_.resume_token != nullptr
                                     ? options_.resume_token(*in_flight_.get())
                                     : std::string();
-      return SlowReaderStatus(options_.max_queued, options_.resume_delay,
-                              token);
+      return SlowReaderStatus(waiting, options_.resume_delay, token);
     } catch (...) {
       return ThrownStatus("resume_token");
     }
@@ -432,6 +474,7 @@ class StreamSender : public StreamCore {
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t head_ ABSL_GUARDED_BY(mutex_) = 0;
   std::size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unordered_map<std::string, std::uint64_t> places_
       ABSL_GUARDED_BY(mutex_);
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;
@@ -440,6 +483,7 @@ class StreamSender : public StreamCore {
   std::uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> draining_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> when_writable_ ABSL_GUARDED_BY(mutex_);
+  std::size_t writable_at_ ABSL_GUARDED_BY(mutex_) = options_.max_queued / 2;
   // Set before the first message, and so before it is read.
   std::function<void()> when_idle_;
 };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -89,11 +91,21 @@ class StreamWriter final
     internal::StreamSender<Response>::Abort(std::move(status));
   }
 
-  /// Calls `callback` once, when the queue is at most half full or the stream
-  /// has ended: at once, or on a gRPC thread, which it must not block. A second
-  /// one replaces a first that still waits.
-  void WhenWritable(std::function<void()> callback) {
-    this->CallWhenWritable(std::move(callback));
+  /// The same past what gRPC has and the client has not read, which is dropped,
+  /// too: the call ends at once, whatever the client does. The details of the
+  /// status do not reach it then. Does nothing to a stream whose status has
+  /// been sent.
+  void Cut(const absl::Status& status) {
+    internal::StreamSender<Response>::Cut(status);
+  }
+
+  /// Calls `callback` once, when the queue is at most half full (or holds at
+  /// most `waiting` messages) or the stream has ended: at once, or on a gRPC
+  /// thread, which it must not block. A second one replaces a first that still
+  /// waits.
+  void WhenWritable(std::function<void()> callback,
+                    std::optional<std::size_t> waiting = std::nullopt) {
+    this->CallWhenWritable(std::move(callback), waiting);
   }
   /// Calls `callback` each time that all which was written has left, until the
   /// stream ends: on a gRPC thread, which it must not block. For producers that
