@@ -31,13 +31,16 @@ taskservice::Task ToProto(const Task& task) {
   return proto;
 }
 
+std::string ResumeToken(std::int64_t sequence) {
+  return common::MakeToken(common::TokenKind::kResume, {.number = sequence});
+}
+
 taskservice::TaskEvent ToProto(const Change& change) {
   taskservice::TaskEvent event;
   event.set_event_type(static_cast<taskservice::EventType>(change.type));
   *event.mutable_task() = ToProto(change.task);
   SetTime(change.at, *event.mutable_timestamp());
-  event.set_resume_token(common::MakeToken(common::TokenKind::kResume,
-                                           {.number = change.sequence}));
+  event.set_resume_token(ResumeToken(change.sequence));
   return event;
 }
 

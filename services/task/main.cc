@@ -2,6 +2,9 @@
 // The task service. Configured as every server of the library (docs/server.md),
 // and by the variables that docs/task_service.md lists.
 
+#include <chrono>
+
+#include "grpccommon/base/scheduler.h"
 #include "grpccommon/server/app_settings.h"
 #include "grpccommon/server/config.h"
 #include "grpccommon/server/server.h"
@@ -15,12 +18,16 @@ using platform::common::LogDatabaseErrors;
 using platform::common::ReadDatabaseSettings;
 using platform::task::StoreQueue;
 using platform::task::TaskService;
+using platform::task::TaskServiceOptions;
 using platform::task::TaskStore;
 
 int main() {
   grpccommon::AppSettings settings;
   const DatabaseSettings database =
       ReadDatabaseSettings(settings, "sqlite:tasks.db");
+  TaskServiceOptions task_options;
+  task_options.max_watches_per_owner = settings.Integer(
+      "MAX_WATCHES_PER_USER", task_options.max_watches_per_owner, 1, 1'000'000);
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 
@@ -39,9 +46,12 @@ int main() {
          .on_error = LogDatabaseErrors((*server)->logger())});
   });
   if (!store.ok()) return ExitWith(store.status());
-  const auto service = TaskService::Create(**store);
+  const auto service = TaskService::Create(**store, task_options);
   if (!service.ok()) return ExitWith(service.status());
 
+  const grpccommon::PeriodicTask changes_of_others(
+      (*server)->scheduler(), std::chrono::seconds(1),
+      [&service] { (*service)->LookForChangesOfOthers(); });
   (*server)->Add<taskservice::TaskService>(**service).OnDrain(
       [&service] { (*service)->EndWatches(); });
   AddDatabaseCheck(**server, **store, database);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/task/task_service.h"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "services/common/rpc.h"
 #include "services/common/token.h"
 #include "services/task/convert.h"
+#include "services/task/task_watch.h"
 
 namespace platform::task {
 namespace {
@@ -49,6 +52,25 @@ constexpr std::size_t kBulkOverhead = 100;
 // them to share transactions, few enough for other callers.
 constexpr std::size_t kCommandsInFlight = 32;
 
+// A contract has no rules for the keys of a map.
+constexpr std::size_t kMaxKeyCharacters = 100;
+
+std::size_t CharactersOf(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+absl::Status CheckKeys(const CreateTaskRequest& request,
+                       const std::string& field = "metadata") {
+  for (const auto& [key, value] : request.metadata()) {
+    if (CharactersOf(key) > kMaxKeyCharacters) {
+      return InvalidFields({{field, "has a key of more than 100 characters"}});
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Scope> ScopeOfPrincipal(
@@ -80,20 +102,15 @@ TaskService::TaskService(StoreQueue& store, TaskServiceOptions options,
       clock_(clock),
       create_rules_(std::move(create_rules)),
       command_rules_(std::move(command_rules)),
-      broadcaster_({.max_watchers = options_.max_watchers}),
+      feed_(std::make_shared<ChangeFeed>(store, options_.max_watchers)),
+      watches_({.max_watchers = options_.max_watchers}),
       quota_(options_.max_watches_per_owner) {}
 
 TaskService::~TaskService() = default;
 
 void TaskService::EndWatches() {
-  broadcaster_.Close(absl::UnavailableError(
+  watches_.Cut(absl::UnavailableError(
       "the server stops: watch again with the last resume_token"));
-}
-
-void TaskService::Publish(const Change& change) {
-  if (broadcaster_.watchers() == 0) return;
-  broadcaster_.Publish(std::make_shared<const TaskEvent>(ToProto(change)),
-                       change);
 }
 
 // A call of somebody: `read` and `write` get their scope.
@@ -122,13 +139,15 @@ grpc::ServerUnaryReactor* TaskService::WriteAs(
 grpc::ServerUnaryReactor* TaskService::CreateTask(
     grpc::CallbackServerContext* context, const CreateTaskRequest* request,
     taskservice::Task* response) {
+  const absl::Status valid = CheckKeys(*request);
+  if (!valid.ok()) return common::Finish(*context, valid);
   return WriteAs(
       *context,
       [request](TaskStore& store, const Scope& scope) {
         return store.Create(scope.owner, FromProto(*request));
       },
       [this, response](const Change& change) {
-        Publish(change);
+        feed_->Publish(change);
         *response = ToProto(change.task);
       });
 }
@@ -154,7 +173,7 @@ grpc::ServerUnaryReactor* TaskService::UpdateTask(
         return store.Update(scope, request->id(), FromProto(*request));
       },
       [this, response](const TaskStore::Updated& updated) {
-        if (updated.change.has_value()) Publish(*updated.change);
+        if (updated.change.has_value()) feed_->Publish(*updated.change);
         *response = ToProto(updated.task);
       });
 }
@@ -168,7 +187,7 @@ grpc::ServerUnaryReactor* TaskService::DeleteTask(
       [request](TaskStore& store, const Scope& scope) {
         return store.Delete(scope, request->id());
       },
-      [this](const Change& change) { Publish(change); });
+      [this](const Change& change) { feed_->Publish(change); });
 }
 
 grpc::ServerUnaryReactor* TaskService::ListTasks(
@@ -181,8 +200,8 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(
   };
   return ReadAs(
       *context,
-      [request](TaskStore& store,
-                const Scope& scope) -> absl::StatusOr<Answer> {
+      [request, max_bytes = options_.max_page_bytes](
+          TaskStore& store, const Scope& scope) -> absl::StatusOr<Answer> {
         const absl::StatusOr<std::optional<Place>> after =
             ReadPageToken(request->page_token(), {request->filter()});
         if (!after.ok()) return after.status();
@@ -190,7 +209,7 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(
             request->page_size() > 0 ? request->page_size() : kDefaultPageSize;
         absl::StatusOr<TaskPage> page = store.List(
             scope, request->filter(), after->value_or(Place()).number,
-            static_cast<std::size_t>(size));
+            static_cast<std::size_t>(size), max_bytes);
         if (!page.ok()) return page.status();
         const absl::StatusOr<std::int64_t> count =
             store.Count(scope, request->filter());
@@ -214,17 +233,13 @@ grpc::ServerUnaryReactor* TaskService::ListTasks(
 grpc::ServerWriteReactor<TaskEvent>* TaskService::WatchTasks(
     grpc::CallbackServerContext* context,
     const taskservice::WatchTasksRequest* request) {
-  const auto writer = TaskEventWriter::Create(
-      *context, {.max_queued = options_.watch_queue,
-                 .resume_token = [](const TaskEvent& last) {
-                   return last.resume_token();
-                 }});
+  const auto watch = std::make_shared<TaskWatch>(*context, options_.watch_queue,
+                                                 store_, feed_, clock_);
+  const auto& writer = watch->writer();
   const absl::StatusOr<Scope> scope = options_.scope_of(*context);
-  if (!scope.ok()) {
-    writer->Finish(scope.status());
-    return writer->reactor();
-  }
-  const absl::Status taken = quota_.Take(scope->owner, writer);
+  absl::Status taken = scope.status();
+  if (taken.ok()) taken = watches_.Subscribe(writer);
+  if (taken.ok()) taken = quota_.Take(scope->owner, writer);
   if (!taken.ok()) {
     writer->Finish(taken);
     return writer->reactor();
@@ -243,9 +258,7 @@ grpc::ServerWriteReactor<TaskEvent>* TaskService::WatchTasks(
     }
     start.resume_after = place->number;
   }
-  std::make_shared<TaskWatch>(writer, store_, broadcaster_, clock_,
-                              std::move(start))
-      ->Run();
+  watch->Run(std::move(start));
   return writer->reactor();
 }
 
@@ -273,8 +286,10 @@ class TaskService::BulkCreation final
   Flow OnMessage(CreateTaskRequest& request) override {
     if (full_) return Flow::kNext;
     const int index = next_index_++;
+    absl::Status valid = service_.create_rules_->Validate(request);
+    if (valid.ok()) valid = CheckKeys(request);
     // Counted as it comes: the answer is too large to be measured each time.
-    bytes_ += request.ByteSizeLong() + kBulkOverhead;
+    bytes_ += kBulkOverhead + (valid.ok() ? request.ByteSizeLong() : 0);
     if (bytes_ > service_.options_.max_bulk_bytes) {
       // The rest is read all the same: a client whose write waits for us does
       // not hear of an answer that comes early.
@@ -284,7 +299,6 @@ class TaskService::BulkCreation final
                           "it were not looked at"));
       return Flow::kNext;
     }
-    const absl::Status valid = service_.create_rules_->Validate(request);
     if (!valid.ok()) {
       AddError(index, valid);
     } else {
@@ -337,7 +351,7 @@ class TaskService::BulkCreation final
         AddError(batch.items[i].index, status);
         continue;
       }
-      service_.Publish(*batch.results[i]);
+      service_.feed_->Publish(*batch.results[i]);
       *response_.add_tasks() = ToProto(batch.results[i]->task);
     }
     if (ended_) {
@@ -407,6 +421,7 @@ class TaskService::CommandStream final
     if (status.ok() && command.command_case() == TaskCommand::COMMAND_NOT_SET) {
       status = InvalidFields({{"command", "is required"}});
     }
+    if (status.ok()) status = CheckKeys(command.create(), "create.metadata");
     if (status.ok()) {
       const auto shared = std::make_shared<TaskCommand>(std::move(command));
       const auto outcome = std::make_shared<Outcome>();
@@ -420,7 +435,7 @@ class TaskService::CommandStream final
                [self, number, id, outcome](const absl::Status& committed) {
                  if (!committed.ok()) *outcome = {.status = committed};
                  if (outcome->change.has_value()) {
-                   self->service_.Publish(*outcome->change);
+                   self->service_.feed_->Publish(*outcome->change);
                  }
                  self->Answer(number, id, *outcome);
                }});

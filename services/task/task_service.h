@@ -12,7 +12,8 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "services/common/watch_quota.h"
-#include "services/task/task_watch.h"
+#include "services/task/change_feed.h"
+#include "services/task/task_store.h"
 #include "taskservice/task_service.grpc.pb.h"
 
 namespace platform::task {
@@ -27,11 +28,15 @@ absl::StatusOr<Scope> ScopeOfPrincipal(
     const grpc::CallbackServerContext& context);
 
 struct TaskServiceOptions {
-  /// Events that wait for a watcher before it is told that it is too slow.
+  /// Events that wait for a watcher, and 4 MiB of them at most, before it is
+  /// told that it is too slow.
   std::size_t watch_queue = 512;
   std::size_t max_watchers = 10'000;
-  /// Of one owner, at least 1: so nobody takes the places of all.
-  std::size_t max_watches_per_owner = 1000;
+  /// Of one owner, at least 1: so nobody takes the places of all, nor much
+  /// memory, which is 5 MiB for each watch at most.
+  std::size_t max_watches_per_owner = 32;
+  /// What a page of a list may have, in bytes, but for one task.
+  std::size_t max_page_bytes = 3 << 20;
   /// What one bulk creation may answer with, in bytes: clients take no larger
   /// message by default.
   std::size_t max_bulk_bytes = 3 << 20;
@@ -48,11 +53,16 @@ class TaskService final : public taskservice::TaskService::CallbackService {
       const grpccommon::Clock& clock = grpccommon::SteadyClock());
   ~TaskService() override;
 
-  /// Ends all watches with UNAVAILABLE, so that the server can drain.
+  /// Ends all watches with UNAVAILABLE and refuses new ones, so that the server
+  /// can drain. Waits for no client to read.
   void EndWatches();
 
+  /// Has watchers told what other processes changed in the same database. To be
+  /// called now and then. Thread-safe.
+  void LookForChangesOfOthers() { feed_->LookForOthers(); }
+
   /// Watches that get changes as they come.
-  std::size_t watchers() const { return broadcaster_.watchers(); }
+  std::size_t watchers() const { return feed_->watchers(); }
 
   grpc::ServerUnaryReactor* CreateTask(
       grpc::CallbackServerContext* context,
@@ -98,16 +108,14 @@ class TaskService final : public taskservice::TaskService::CallbackService {
   grpc::ServerUnaryReactor* WriteAs(grpc::CallbackServerContext& context,
                                     Write write, Answer answer);
 
-  /// Tells the watchers; on the store's writing thread only, in the order of
-  /// the changes.
-  void Publish(const Change& change);
-
   StoreQueue& store_;
   const TaskServiceOptions options_;
   const grpccommon::Clock& clock_;
   const std::unique_ptr<grpccommon::Validator> create_rules_;
   const std::unique_ptr<grpccommon::Validator> command_rules_;
-  TaskBroadcaster broadcaster_;
+  const std::shared_ptr<ChangeFeed> feed_;
+  // Every watch, live or not, so that all can be ended.
+  TaskBroadcaster watches_;
   common::WatchQuota quota_;
 };
 

@@ -28,6 +28,13 @@ using nlohmann::json;
 // Deleting old changes costs a little, so it is done once in so many.
 constexpr std::int64_t kPruneInterval = 256;
 
+// Rows of one query: the client of PostgreSQL holds all of them, whatever their
+// size.
+constexpr std::size_t kRowsAtATime = 32;
+
+// What a task's message has besides its texts: id, times, numbers and tags.
+constexpr std::size_t kTaskOverhead = 100;
+
 constexpr char kColumns[] =
     "created_sequence, id, owner, title, description, status, priority, "
     "labels, metadata, created_at, updated_at";
@@ -45,6 +52,11 @@ struct Row {
     query.Into(task.created_sequence, task.id, task.owner, task.title,
                task.description, task.status, task.priority, labels, metadata,
                task.created_at, task.updated_at);
+  }
+  // About as many as its message has.
+  std::size_t Bytes() const {
+    return task.title.size() + task.description.size() + labels.size() +
+           metadata.size() + kTaskOverhead;
   }
   Task Parsed() const {
     Task result = task;
@@ -91,7 +103,7 @@ struct Choice {
   std::string pattern;
 };
 
-std::int64_t Latest(soci::session& sql) {
+std::int64_t LatestOf(soci::session& sql) {
   std::int64_t latest = 0;
   Query(sql, "SELECT latest FROM task_sequence").Into(latest).Next();
   return latest;
@@ -251,24 +263,35 @@ absl::StatusOr<Task> TaskStore::Get(const Scope& scope, std::string_view id) {
 
 absl::StatusOr<TaskPage> TaskStore::List(const Scope& scope,
                                          std::string_view filter,
-                                         std::int64_t after,
-                                         std::size_t limit) {
+                                         std::int64_t after, std::size_t limit,
+                                         std::size_t max_bytes) {
   return database_->Run([&](soci::session& sql) -> absl::StatusOr<TaskPage> {
-    TaskPage page{.sequence = Latest(sql)};
+    TaskPage page{.sequence = LatestOf(sql)};
     const Choice choice(*database_, scope, filter);
-    Row row;
-    Query query(sql, absl::StrCat("SELECT ", kColumns,
-                                  " FROM tasks WHERE created_sequence > :after",
-                                  choice.clause,
-                                  " ORDER BY created_sequence LIMIT :rows"));
-    // One more tells whether there are more.
-    query.Bind("after", after).Bind("rows", limit + 1);
-    choice.BindTo(query);
-    row.ReadBy(query);
-    while (query.Next()) {
-      page.last = page.tasks.size() < limit;
-      if (!page.last) break;
-      page.tasks.push_back(row.Parsed());
+    std::size_t bytes = 0;
+    for (bool more = true; more;) {
+      // One more tells whether there are more.
+      const std::size_t wanted =
+          std::min(kRowsAtATime, limit + 1 - page.tasks.size());
+      Row row;
+      Query query(sql,
+                  absl::StrCat("SELECT ", kColumns,
+                               " FROM tasks WHERE created_sequence > :after",
+                               choice.clause,
+                               " ORDER BY created_sequence LIMIT :rows"));
+      query.Bind("after", after).Bind("rows", wanted);
+      choice.BindTo(query);
+      row.ReadBy(query);
+      std::size_t rows = 0;
+      for (; query.Next(); ++rows) {
+        bytes += row.Bytes();
+        page.last = page.tasks.size() < limit &&
+                    (page.tasks.empty() || bytes <= max_bytes);
+        if (!page.last) return page;
+        page.tasks.push_back(row.Parsed());
+        after = row.task.created_sequence;
+      }
+      more = rows == wanted;
     }
     return page;
   });
@@ -288,12 +311,19 @@ absl::StatusOr<std::int64_t> TaskStore::Count(const Scope& scope,
       });
 }
 
+absl::StatusOr<std::int64_t> TaskStore::Latest() {
+  return database_->Run([](soci::session& sql) -> absl::StatusOr<std::int64_t> {
+    return LatestOf(sql);
+  });
+}
+
 absl::StatusOr<ChangePage> TaskStore::Changes(const Scope& scope,
                                               std::string_view filter,
                                               std::int64_t after,
-                                              std::size_t limit) {
+                                              std::size_t limit,
+                                              std::size_t max_bytes) {
   return database_->Run([&](soci::session& sql) -> absl::StatusOr<ChangePage> {
-    const std::int64_t latest = Latest(sql);
+    const std::int64_t latest = LatestOf(sql);
     if (after > latest || after < 0) {
       return absl::InvalidArgumentError(
           "there was no such change in this store");
@@ -309,19 +339,30 @@ absl::StatusOr<ChangePage> TaskStore::Changes(const Scope& scope,
     // All are looked at here, and not chosen by the database, so that a page of
     // changes of which few are wanted ends, too.
     ChangePage page{.sequence = after};
-    Change change;
-    Row row;
-    Query query(sql, absl::StrCat("SELECT sequence, type, at, ", kColumns,
-                                  " FROM task_changes WHERE sequence > :after"
-                                  " ORDER BY sequence LIMIT :rows"));
-    query.Bind("after", after).Bind("rows", limit);
-    query.Into(change.sequence, change.type, change.at);
-    row.ReadBy(query);
-    while (query.Next()) {
-      page.sequence = change.sequence;
-      if (!scope.all && row.task.owner != scope.owner) continue;
-      change.task = row.Parsed();
-      if (Matches(change.task, filter)) page.changes.push_back(change);
+    std::size_t bytes = 0;
+    for (bool more = true; more && limit > 0;) {
+      const std::size_t wanted = std::min(kRowsAtATime, limit);
+      Change change;
+      Row row;
+      Query query(sql, absl::StrCat("SELECT sequence, type, at, ", kColumns,
+                                    " FROM task_changes WHERE sequence > :after"
+                                    " ORDER BY sequence LIMIT :rows"));
+      query.Bind("after", page.sequence).Bind("rows", wanted);
+      query.Into(change.sequence, change.type, change.at);
+      row.ReadBy(query);
+      std::size_t rows = 0;
+      for (; query.Next(); ++rows) {
+        if (scope.Covers(row.task) && Matches(row.task, filter)) {
+          bytes += row.Bytes();
+          page.last = page.changes.empty() || bytes <= max_bytes;
+          if (!page.last) return page;
+          change.task = row.Parsed();
+          page.changes.push_back(change);
+        }
+        page.sequence = change.sequence;
+      }
+      more = rows == wanted;
+      limit -= rows;
     }
     page.last = page.sequence >= latest;
     return page;

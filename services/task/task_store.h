@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -110,6 +111,9 @@ struct TaskStoreOptions {
 /// Errors of every method but those it names: those of common::Database.
 class TaskStore {
  public:
+  static constexpr std::size_t kAnyNumber =
+      std::numeric_limits<std::size_t>::max();
+
   /// Opens the database as common::Database does. `clock` is borrowed.
   static absl::StatusOr<std::unique_ptr<TaskStore>> Open(
       TaskStoreOptions options,
@@ -135,17 +139,23 @@ class TaskStore {
 
   /// Errors: kNotFound.
   absl::StatusOr<Task> Get(const Scope& scope, std::string_view id);
-  /// At most `limit` tasks that were created after `after`, in that order.
+  /// At most `limit` tasks that were created after `after`, in that order. Of
+  /// more than one at most `max_bytes`, about as many as their messages have.
   absl::StatusOr<TaskPage> List(const Scope& scope, std::string_view filter,
-                                std::int64_t after, std::size_t limit);
+                                std::int64_t after, std::size_t limit,
+                                std::size_t max_bytes = kAnyNumber);
   absl::StatusOr<std::int64_t> Count(const Scope& scope,
                                      std::string_view filter);
-  /// Changes after number `after`, of at most `limit` that are looked at.
+  /// The number of the latest change, 0 if there was none.
+  absl::StatusOr<std::int64_t> Latest();
+  /// Changes after number `after`, of at most `limit` that are looked at, and
+  /// of at most `max_bytes` as in `List`.
   /// Errors: kOutOfRange if some of them are not kept any more;
   /// kInvalidArgument if `after` is in the future.
   absl::StatusOr<ChangePage> Changes(const Scope& scope,
                                      std::string_view filter,
-                                     std::int64_t after, std::size_t limit);
+                                     std::int64_t after, std::size_t limit,
+                                     std::size_t max_bytes = kAnyNumber);
 
  private:
   TaskStore(std::unique_ptr<common::Database> database,

@@ -10,62 +10,74 @@
 namespace platform::task {
 namespace {
 
-// What one read takes from the store at most; others wait meanwhile.
-constexpr std::size_t kMaxRows = 256;
+using taskservice::TaskEvent;
+
+// More than a bulk creation tells at once (TaskServiceOptions::max_bulk_bytes).
+constexpr std::size_t kMaxQueuedBytes = 4 << 20;
 
 }  // namespace
 
-TaskWatch::TaskWatch(std::shared_ptr<TaskEventWriter> writer, StoreQueue& store,
-                     TaskBroadcaster& broadcaster,
-                     const grpccommon::Clock& clock, Start start)
-    : writer_(std::move(writer)),
+TaskWatch::TaskWatch(const grpc::CallbackServerContext& context,
+                     std::size_t max_queued, StoreQueue& store,
+                     std::shared_ptr<ChangeFeed> feed,
+                     const grpccommon::Clock& clock)
+    : writer_(TaskEventWriter::Create(
+          context, {.max_queued = max_queued,
+                    .max_queued_bytes = kMaxQueuedBytes,
+                    .resume_token =
+                        [live_after = live_after_](const TaskEvent& last) {
+                          return last.initial() ? ResumeToken(*live_after)
+                                                : last.resume_token();
+                        }})),
       store_(store),
-      broadcaster_(broadcaster),
-      clock_(clock),
-      start_(std::move(start)),
-      listing_(start_.initial && !start_.resume_after.has_value()),
-      live_only_(!start_.initial && !start_.resume_after.has_value()),
-      after_(start_.resume_after.value_or(0)) {}
+      feed_(std::move(feed)),
+      clock_(clock) {}
 
-void TaskWatch::Run() { Continue(); }
+void TaskWatch::Run(Start start) {
+  start_ = std::move(start);
+  after_ = start_.resume_after;
+  listing_ = start_.initial && !after_.has_value();
+  caught_up_ = !start_.initial && !after_.has_value();
+  Continue();
+}
 
 std::size_t TaskWatch::Room() const {
-  return std::min(kMaxRows, writer_->room());
+  return std::min(kMaxWatchRows, writer_->room());
 }
 
 void TaskWatch::Continue() {
-  writer_->WhenWritable([self = shared_from_this()] {
+  const auto next = [self = shared_from_this()] {
     if (self->writer_->closed()) return;
     const absl::Status status =
-        self->store_.Read([self](TaskStore& store) { self->Step(store); });
+        self->caught_up_
+            ? self->store_.ReadBetweenWrites([self](TaskStore& store) {
+                const absl::Status live = self->GoLive(store);
+                if (!live.ok()) self->writer_->Finish(live);
+              })
+            : self->store_.Read(
+                  [self](TaskStore& store) { self->Step(store); });
     if (!status.ok()) self->writer_->Finish(status);
-  });
+  };
+  writer_->WhenWritable(next, /*waiting=*/0);
 }
 
 void TaskWatch::Step(TaskStore& store) {
   const std::size_t room = Room();
-  if (room == 0) return Continue();
-  if (listing_) {
+  if (room > 0 && listing_) {
     const absl::Status status = SendTasks(store, room);
     if (!status.ok()) return writer_->Finish(status);
-    return Continue();
-  }
-  if (!live_only_) {
+  } else if (room > 0) {
     const absl::StatusOr<bool> last = SendChanges(store, room);
     if (!last.ok()) return writer_->Finish(last.status());
-    if (!*last) return Continue();
+    caught_up_ = *last;
   }
-  const absl::Status status =
-      store_.ReadBetweenWrites([self = shared_from_this()](TaskStore& writing) {
-        self->GoLive(writing);
-      });
-  if (!status.ok()) writer_->Finish(status);
+  Continue();
 }
 
 absl::Status TaskWatch::SendTasks(TaskStore& store, std::size_t room) {
   const std::int64_t after = pages_.empty() ? 0 : pages_.back().up_to;
   const absl::StatusOr<TaskPage> page =
-      store.List(start_.scope, start_.filter, after, room);
+      store.List(start_.scope, start_.filter, after, room, kMaxWatchBytes);
   if (!page.ok()) return page.status();
   for (const Task& task : page->tasks) {
     // Fails when the client has gone; then the next step ends this.
@@ -90,7 +102,7 @@ bool TaskWatch::Reflected(const Change& change) const {
 absl::StatusOr<bool> TaskWatch::SendChanges(TaskStore& store,
                                             std::size_t room) {
   const absl::StatusOr<ChangePage> page =
-      store.Changes(start_.scope, start_.filter, after_, room);
+      store.Changes(start_.scope, start_.filter, *after_, room, kMaxWatchBytes);
   switch (page.status().code()) {
     case absl::StatusCode::kOk:
       break;
@@ -98,6 +110,7 @@ absl::StatusOr<bool> TaskWatch::SendChanges(TaskStore& store,
       return grpccommon::InvalidFields(
           {{"resume_token", "is not of this store"}});
     case absl::StatusCode::kOutOfRange:
+      if (after_ != start_.resume_after) return ChangesNotKept();
       return grpccommon::WithReason(
           absl::OutOfRangeError("resume_token is too old: watch without it"),
           "RESUME_TOKEN_EXPIRED", "taskservice");
@@ -111,20 +124,28 @@ absl::StatusOr<bool> TaskWatch::SendChanges(TaskStore& store,
   return page->last;
 }
 
-void TaskWatch::GoLive(TaskStore& store) {
-  if (!live_only_) {
-    const std::size_t room = Room();
-    if (room == 0) return Continue();
-    const absl::StatusOr<bool> last = SendChanges(store, room);
-    if (!last.ok()) return writer_->Finish(last.status());
-    if (!*last) return Continue();
+// All that was read before has left, so the client knows all up to `after_`.
+absl::Status TaskWatch::GoLive(TaskStore& store) {
+  if (!after_.has_value()) {
+    const absl::StatusOr<std::int64_t> latest = store.Latest();
+    if (!latest.ok()) return latest.status();
+    after_ = *latest;
   }
-  const absl::Status status = broadcaster_.Subscribe(
-      writer_,
+  *live_after_ = *after_;
+  const std::size_t room = Room();
+  const absl::StatusOr<bool> last =
+      room > 0 ? SendChanges(store, room) : absl::StatusOr<bool>(false);
+  if (!last.ok()) return last.status();
+  caught_up_ = *last;
+  if (!caught_up_) {
+    Continue();
+    return absl::OkStatus();
+  }
+  return feed_->Subscribe(
+      writer_, *after_,
       [scope = start_.scope, filter = start_.filter](const Change& change) {
         return scope.Covers(change.task) && Matches(change.task, filter);
       });
-  if (!status.ok()) writer_->Finish(status);
 }
 
 }  // namespace platform::task

@@ -9,27 +9,24 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "grpccommon/base/clock.h"
-#include "grpccommon/stream/broadcaster.h"
-#include "grpccommon/stream/writer.h"
-#include "services/common/store_queue.h"
+#include "grpcpp/server_context.h"
+#include "services/task/change_feed.h"
 #include "services/task/task_store.h"
-#include "taskservice/task_service.pb.h"
 
 namespace platform::task {
 
-using StoreQueue = common::StoreQueue<TaskStore>;
-using TaskEventWriter = grpccommon::StreamWriter<taskservice::TaskEvent>;
-using TaskBroadcaster = grpccommon::Broadcaster<taskservice::TaskEvent, Change>;
-
 /// Brings one watcher from the tasks as they are to the changes as they come,
-/// without a gap, a repetition, or more memory than the stream's queue.
+/// without a gap, a repetition, or much memory.
 ///
 /// The tasks are read in pages, in the order of their creation and at the pace
 /// of the client, while changes go on. Each page remembers the last change that
 /// it reflects; of the changes since the first page, those that the page with
 /// their task reflects are left out then. The last step, from the noted changes
 /// to the live ones, happens between two transactions.
+///
+/// What is read next is read when all that was read has left for the client.
 class TaskWatch : public std::enable_shared_from_this<TaskWatch> {
  public:
   struct Start {
@@ -41,13 +38,17 @@ class TaskWatch : public std::enable_shared_from_this<TaskWatch> {
     std::optional<std::int64_t> resume_after;
   };
 
-  /// `store`, `broadcaster` and `clock` outlive the watch's stream.
-  TaskWatch(std::shared_ptr<TaskEventWriter> writer, StoreQueue& store,
-            TaskBroadcaster& broadcaster, const grpccommon::Clock& clock,
-            Start start);
+  /// Of the call `context`. At most `max_queued` events wait for its client,
+  /// and 4 MiB. `store` and `clock` outlive the stream.
+  TaskWatch(const grpc::CallbackServerContext& context, std::size_t max_queued,
+            StoreQueue& store, std::shared_ptr<ChangeFeed> feed,
+            const grpccommon::Clock& clock);
 
-  /// Goes on until the stream has ended.
-  void Run();
+  const std::shared_ptr<TaskEventWriter>& writer() const { return writer_; }
+
+  /// Goes on until the stream has ended. To be called once, or never if the
+  /// stream ends without.
+  void Run(Start start);
 
  private:
   struct Page {
@@ -62,20 +63,26 @@ class TaskWatch : public std::enable_shared_from_this<TaskWatch> {
   absl::Status SendTasks(TaskStore& store, std::size_t room);
   // True when there are no more.
   absl::StatusOr<bool> SendChanges(TaskStore& store, std::size_t room);
-  void GoLive(TaskStore& store);
+  absl::Status GoLive(TaskStore& store);
   bool Reflected(const Change& change) const;
   std::size_t Room() const;
 
+  // The change up to which the client knows all when the watch goes live: where
+  // it resumes if none of the live ones reaches it. Used by the store's writing
+  // thread.
+  const std::shared_ptr<std::int64_t> live_after_ =
+      std::make_shared<std::int64_t>(0);
   const std::shared_ptr<TaskEventWriter> writer_;
   StoreQueue& store_;
-  TaskBroadcaster& broadcaster_;
+  const std::shared_ptr<ChangeFeed> feed_;
   const grpccommon::Clock& clock_;
-  const Start start_;
 
   // One step follows the other, through the store's queue.
-  bool listing_;
-  bool live_only_;
-  std::int64_t after_ = 0;
+  Start start_;
+  bool listing_ = false;
+  bool caught_up_ = false;
+  // The client knows all changes up to this one; absent: it wants none of them.
+  std::optional<std::int64_t> after_;
   std::vector<Page> pages_;
 };
 

@@ -194,6 +194,27 @@ TEST_F(TaskProcessTest, StopsOnASignalAndKeepsItsData) {
   EXPECT_THAT(List(token), SizeIs(1));
 }
 
+TEST_F(TaskProcessTest, WatchesTellWhatAnotherProcessChanges) {
+  const std::string token = TokenOf("--subject ada");
+  Start();
+  const auto context = CallWith(token);
+  const auto watch =
+      stub_->WatchTasks(context.get(), taskservice::WatchTasksRequest());
+  common::ServiceProcess other(TASK_SERVICE, folder_ / "", "other");
+  other.Set("APP_DATABASE", folder_ / "tasks.db");
+  stub_ = taskservice::TaskService::NewStub(other.Start());
+  CreateTaskRequest request;
+  request.set_title("theirs");
+  // The first may come as the watch begins.
+  for (int i = 0; i < 3; ++i) {
+    std::string id;
+    ASSERT_TRUE(Create(request, token, &id).ok());
+    taskservice::TaskEvent event;
+    ASSERT_TRUE(watch->Read(&event)) << watch->Finish().error_message();
+    EXPECT_EQ(event.task().id(), id);
+  }
+}
+
 TEST_F(TaskProcessTest, LetsInWhomTheContractLetsIn) {
   const std::string ada = TokenOf("--subject ada");
   const std::string bob = TokenOf("--subject bob");

@@ -105,6 +105,23 @@ class TaskServiceTest : public common::DatabaseTest {
     if (!status.ok()) return FromGrpcStatus(status);
     return task;
   }
+  // The largest that there may be, nearly: 120 KB.
+  absl::StatusOr<taskservice::Task> CreateLarge(const std::string& title) {
+    CreateTaskRequest request;
+    request.set_title(title);
+    request.set_description(Characters(10'000));
+    const std::string value = Characters(1000);
+    for (int i = 0; i < 20; ++i) {
+      (*request.mutable_metadata())[std::to_string(i)] = value;
+    }
+    return Create(request);
+  }
+  // Of four bytes each.
+  static std::string Characters(int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "\U0001F600";
+    return text;
+  }
   absl::StatusOr<taskservice::Task> Get(const std::string& id,
                                         const std::string& user = "ada") {
     taskservice::GetTaskRequest request;
@@ -162,6 +179,12 @@ class TaskServiceTest : public common::DatabaseTest {
       return event;
     }
     std::string NextTitle() const { return Next().task().title(); }
+    // How the stream ends, after the events of these titles.
+    absl::Status End(std::vector<std::string>& titles) const {
+      TaskEvent event;
+      while (reader->Read(&event)) titles.push_back(event.task().title());
+      return FromGrpcStatus(reader->Finish());
+    }
 
     std::unique_ptr<grpc::ClientContext> context;
     std::unique_ptr<grpc::ClientReader<TaskEvent>> reader;
@@ -172,6 +195,17 @@ class TaskServiceTest : public common::DatabaseTest {
     watch.context = As(user);
     watch.reader = stub_->WatchTasks(watch.context.get(), request);
     return watch;
+  }
+  // Another process at the same database.
+  std::unique_ptr<TaskStore> OtherStore(std::int64_t kept_changes = 10'000) {
+    return *TaskStore::Open({.url = url(), .kept_changes = kept_changes},
+                            clock_);
+  }
+  static void ChangeIn(TaskStore& store, const std::string& title,
+                       const std::string& owner = "ada") {
+    ASSERT_TRUE(store.database().Begin().ok());
+    ASSERT_TRUE(store.Create(owner, {.title = title}).ok());
+    ASSERT_TRUE(store.database().Commit().ok());
   }
   // Returns once changes are told as they come.
   void WaitForWatchers(std::size_t count) {
@@ -285,6 +319,76 @@ TEST_P(TaskServiceTest, ListsPagesThatSurviveInserts) {
   }
   ASSERT_THAT(titles, SizeIs(28));
   for (int i = 0; i < 28; ++i) EXPECT_EQ(titles[i], std::to_string(i));
+}
+
+TEST_P(TaskServiceTest, APageOfLargeTasksEndsBeforeItOutgrowsAMessage) {
+  constexpr int kCount = 60;
+  for (int i = 0; i < kCount; ++i) {
+    ASSERT_TRUE(CreateLarge(std::to_string(i)).ok());
+  }
+  std::vector<std::string> titles;
+  std::string token;
+  do {
+    const auto page = List(1000, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_LE(page->ByteSizeLong(), 3u << 20);
+    EXPECT_EQ(page->total_count(), kCount);
+    for (const std::string& title : Titles(page->tasks())) {
+      titles.push_back(title);
+    }
+    token = page->next_page_token();
+  } while (!token.empty());
+  ASSERT_THAT(titles, SizeIs(kCount));
+  for (int i = 0; i < kCount; ++i) EXPECT_EQ(titles[i], std::to_string(i));
+}
+
+TEST_P(TaskServiceTest, APageHasATaskHoweverLarge) {
+  Stop();
+  Start({.max_page_bytes = 1000});
+  for (const char* title : {"one", "two"}) {
+    ASSERT_TRUE(CreateLarge(title).ok());
+  }
+  const auto page = List();
+  EXPECT_THAT(Titles(page->tasks()), ElementsAre("one"));
+  const auto next = List(0, page->next_page_token());
+  EXPECT_THAT(Titles(next->tasks()), ElementsAre("two"));
+  EXPECT_EQ(next->next_page_token(), "");
+}
+
+TEST_P(TaskServiceTest, KeysOfMetadataHaveALimit) {
+  CreateTaskRequest request;
+  request.set_title("x");
+  std::string key;
+  for (int i = 0; i < 100; ++i) key += "\u00e9";
+  (*request.mutable_metadata())[key] = "";
+  EXPECT_TRUE(Create(request).ok());
+  (*request.mutable_metadata())[key + "e"] = "";
+  const absl::Status status = Create(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  google::rpc::BadRequest details;
+  ASSERT_TRUE(grpccommon::GetDetail(status, details));
+  EXPECT_EQ(details.field_violations(0).field(), "metadata");
+
+  BulkCreateResponse response;
+  const auto bulk_context = As("ada");
+  const auto writer = stub_->BulkCreateTasks(bulk_context.get(), &response);
+  writer->Write(request);
+  writer->WritesDone();
+  EXPECT_TRUE(writer->Finish().ok());
+  ASSERT_THAT(response.errors(), SizeIs(1));
+  EXPECT_THAT(response.errors(0).message(), HasSubstr("metadata"));
+
+  const auto context = As("ada");
+  const auto stream = stub_->ProcessTaskStream(context.get());
+  TaskCommand command;
+  *command.mutable_create() = request;
+  stream->Write(command);
+  stream->WritesDone();
+  TaskResult result;
+  ASSERT_TRUE(stream->Read(&result));
+  EXPECT_THAT(result.error_message(), HasSubstr("create.metadata"));
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(List()->total_count(), 1);
 }
 
 TEST_P(TaskServiceTest, FiltersAList) {
@@ -583,6 +687,134 @@ TEST_P(TaskServiceTest, ALargeListWaitsForASlowWatcher) {
   EXPECT_EQ(watch.NextTitle(), "changed meanwhile");
 }
 
+TEST_P(TaskServiceTest, FewLargeEventsMakeAWatcherSlow) {
+  const Watch watch = StartWatch();
+  WaitForWatchers(1);
+  int created = 0;
+  while (service_->watchers() == 1 && created < 300) {
+    ASSERT_TRUE(CreateLarge(std::to_string(created++)).ok());
+  }
+  EXPECT_LT(created, 50);  // 4 MiB, and what the connection takes
+  std::vector<std::string> titles;
+  EXPECT_EQ(ReasonOf(watch.End(titles)), "SLOW_READER");
+}
+
+TEST_P(TaskServiceTest, ASlowWatcherOfNoChangeYetResumesWhereItsTasksEnd) {
+  Stop();
+  Start({.watch_queue = 2});
+  // Larger than what the connection takes: it stays the last that was sent.
+  ASSERT_TRUE(CreateLarge("there before").ok());
+  const Watch watch = StartWatch();
+  WaitForWatchers(1);
+  for (int i = 0; service_->watchers() == 1; ++i) {
+    ASSERT_TRUE(Create(std::to_string(i)).ok());
+  }
+  std::vector<std::string> titles;
+  const absl::Status status = watch.End(titles);
+  EXPECT_THAT(titles, ElementsAre("there before"));
+  EXPECT_EQ(ReasonOf(status), "SLOW_READER");
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(grpccommon::GetDetail(status, info));
+  taskservice::WatchTasksRequest request;
+  request.set_resume_token(info.metadata().at("resume_token"));
+  const Watch resumed = StartWatch(request);
+  for (const char* title : {"0", "1", "2"}) {
+    EXPECT_EQ(resumed.NextTitle(), title);
+  }
+}
+
+TEST_P(TaskServiceTest, ReadsLargeTasksForAWatcherOnlyAsItTakesThem) {
+  constexpr int kCount = 40;
+  std::string last;
+  for (int i = 0; i < kCount; ++i) {
+    last = CreateLarge(std::to_string(i))->id();
+  }
+  const Watch watch = StartWatch();
+  EXPECT_EQ(watch.NextTitle(), "0");
+  // It has not been read yet, or it would come.
+  ASSERT_TRUE(Delete(last).ok());
+  ASSERT_TRUE(Create("the end").ok());
+  for (int i = 1; i < kCount - 1; ++i) {
+    EXPECT_EQ(watch.NextTitle(), std::to_string(i));
+  }
+  EXPECT_EQ(watch.NextTitle(), "the end");
+}
+
+TEST_P(TaskServiceTest, AWatcherWhoseChangesAreNotKeptIsToldSo) {
+  Stop();
+  Start({.watch_queue = 2}, {}, /*kept_changes=*/10);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(CreateLarge(std::to_string(i)).ok());
+  }
+  const Watch watch = StartWatch();
+  EXPECT_EQ(watch.NextTitle(), "0");
+  const std::string id = Create("changes")->id();
+  for (int i = 0; i < 600; ++i) {
+    ASSERT_TRUE(Update(id, std::to_string(i)).ok());
+  }
+  std::vector<std::string> titles;
+  const absl::Status status = watch.End(titles);
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(ReasonOf(status), "CHANGES_NOT_KEPT");
+  EXPECT_THAT(titles, SizeIs(20));
+}
+
+TEST_P(TaskServiceTest, WatchTellsWhatOtherProcessesChange) {
+  const auto other = OtherStore();
+  const Watch early = StartWatch();
+  WaitForWatchers(1);
+  ChangeIn(*other, "theirs 1");
+  ChangeIn(*other, "theirs of bob", "bob");
+  // Begins after changes that the first has not been told.
+  taskservice::WatchTasksRequest live;
+  live.set_include_initial(false);
+  const Watch late = StartWatch(live);
+  WaitForWatchers(2);
+  ChangeIn(*other, "theirs 2");
+  ASSERT_TRUE(Create("ours 1").ok());
+  ASSERT_TRUE(Create("ours 2").ok());
+  ChangeIn(*other, "theirs 3");
+  service_->LookForChangesOfOthers();
+  for (const char* title :
+       {"theirs 1", "theirs 2", "ours 1", "ours 2", "theirs 3"}) {
+    EXPECT_EQ(early.NextTitle(), title);
+  }
+  for (const char* title : {"theirs 2", "ours 1", "ours 2", "theirs 3"}) {
+    EXPECT_EQ(late.NextTitle(), title);
+  }
+}
+
+TEST_P(TaskServiceTest, WatchTellsManyChangesOfOthersInOrder) {
+  constexpr int kCount = 600;  // more than are read at a time
+  const auto other = OtherStore();
+  const Watch watch = StartWatch();
+  WaitForWatchers(1);
+  ASSERT_TRUE(other->database().Begin().ok());
+  for (int i = 0; i < kCount; ++i) {
+    ASSERT_TRUE(other->Create("ada", {.title = std::to_string(i)}).ok());
+  }
+  ASSERT_TRUE(other->database().Commit().ok());
+  service_->LookForChangesOfOthers();
+  for (int i = 0; i < kCount; ++i) {
+    EXPECT_EQ(watch.NextTitle(), std::to_string(i));
+  }
+}
+
+TEST_P(TaskServiceTest, WatchEndsIfChangesOfOthersAreNotKept) {
+  const auto other = OtherStore(/*kept_changes=*/10);
+  const Watch watch = StartWatch();
+  WaitForWatchers(1);
+  for (int i = 0; i < 300; ++i) ChangeIn(*other, "x");
+  service_->LookForChangesOfOthers();
+  std::vector<std::string> titles;
+  const absl::Status status = watch.End(titles);
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(ReasonOf(status), "CHANGES_NOT_KEPT");
+  EXPECT_THAT(titles, IsEmpty());
+  const Watch again = StartWatch();  // others may come
+  EXPECT_EQ(again.NextTitle(), "x");
+}
+
 TEST_P(TaskServiceTest, ForgetsAWatcherThatHasGone) {
   {
     const Watch watch = StartWatch();
@@ -625,9 +857,25 @@ TEST_P(TaskServiceTest, EndsWatchesSoThatTheServerCanDrain) {
   EXPECT_FALSE(watch.reader->Read(&event));
   EXPECT_EQ(watch.reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   const Watch late = StartWatch();
-  EXPECT_EQ(late.NextTitle(), "x");
   EXPECT_FALSE(late.reader->Read(&event));
   EXPECT_EQ(late.reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_P(TaskServiceTest, AClientThatDoesNotReadDoesNotHoldUpTheDrain) {
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(CreateLarge(std::to_string(i)).ok());
+  }
+  const Watch watch = StartWatch();
+  // Comes with the first event, which is more than the connection takes.
+  watch.reader->WaitForInitialMetadata();
+  const auto begin = std::chrono::system_clock::now();
+  service_->EndWatches();
+  server_->Shutdown(begin + std::chrono::seconds(40));
+  EXPECT_LT(std::chrono::system_clock::now(), begin + std::chrono::seconds(20));
+  std::vector<std::string> titles;
+  const absl::Status status = watch.End(titles);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the server stops"));
 }
 
 TEST_P(TaskServiceTest, BulkCreationSucceedsInPart) {
