@@ -299,6 +299,32 @@ class BidiTest : public StreamTestServer {
   }
   std::shared_ptr<Both> stream() { return stream_.lock(); }
 
+  // A result of 100 or 200 kB for each message.
+  void ReadResultsLate(const StreamWriterOptions<Item>& options) {
+    constexpr int kCount = 200;
+    std::atomic<int> handled = 0;
+    hooks_.on_message = [&](Item& item) {
+      const std::size_t size = item.number() % 10 == 9 ? 200'000 : 100'000;
+      EXPECT_TRUE(stream()->Write(MakeItem(item.number(), "", size)).ok());
+      ++handled;
+      return Flow::kNext;
+    };
+    const auto stream = Open(options);
+    // Small enough for all of them to be with the server at once.
+    for (int i = 0; i < kCount; ++i) ASSERT_TRUE(stream->Write(MakeItem(i)));
+    stream->WritesDone();
+    while (handled < 3) std::this_thread::yield();
+    EXPECT_LT(handled, kCount / 2);
+    Item item;
+    for (int i = 0; i < kCount; ++i) {
+      ASSERT_TRUE(stream->Read(&item));
+      ASSERT_EQ(item.number(), i);
+    }
+    EXPECT_FALSE(stream->Read(&item));
+    EXPECT_TRUE(stream->Finish().ok());
+    EXPECT_EQ(handled, kCount);
+  }
+
   Hooks hooks_{.on_end = nullptr};
   Handed<bool> destroyed_;
   std::weak_ptr<Both> stream_;
@@ -344,27 +370,11 @@ TEST_F(BidiTest, AnswersPingPong) {
 }
 
 TEST_F(BidiTest, ReadsNoFurtherWhileTheClientDoesNotReadItsResults) {
-  constexpr int kCount = 200;
-  std::atomic<int> handled = 0;
-  hooks_.on_message = [&](Item& item) {
-    EXPECT_TRUE(stream()->Write(MakeItem(item.number(), "", 100'000)).ok());
-    ++handled;
-    return Flow::kNext;
-  };
-  const auto stream = Open({.max_queued = 4});
-  // Small enough for all of them to be with the server at once.
-  for (int i = 0; i < kCount; ++i) ASSERT_TRUE(stream->Write(MakeItem(i)));
-  stream->WritesDone();
-  while (handled < 3) std::this_thread::yield();
-  EXPECT_LT(handled, kCount / 2);
-  Item item;
-  for (int i = 0; i < kCount; ++i) {
-    ASSERT_TRUE(stream->Read(&item));
-    ASSERT_EQ(item.number(), i);
-  }
-  EXPECT_FALSE(stream->Read(&item));
-  EXPECT_TRUE(stream->Finish().ok());
-  EXPECT_EQ(handled, kCount);
+  ReadResultsLate({.max_queued = 4});
+}
+
+TEST_F(BidiTest, ReadsNoFurtherWhileTheBytesOfResultsWait) {
+  ReadResultsLate({.max_queued_bytes = 250'000});
 }
 
 TEST_F(BidiTest, PausesAndResumes) {

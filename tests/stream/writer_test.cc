@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/stream/writer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <stdexcept>
@@ -196,9 +197,8 @@ TEST_F(WriterTest, PushesBackWithoutLossUntilTheClientReads) {
 }
 
 TEST_F(WriterTest, BoundsTheBytesThatWaitWhateverTheirNumber) {
-  // One that nothing waits before is taken, however large.
   for (const auto& [bytes, places] :
-       {std::pair<std::size_t, std::size_t>{350'000, 3}, {10, 1}}) {
+       {std::pair<std::size_t, std::size_t>{350'000, 4}, {10, 1}}) {
     grpc::ClientContext context;
     down_ = [&, max = bytes](grpc::CallbackServerContext& server_context) {
       WriterPointer writer = Writer::Create(
@@ -233,6 +233,60 @@ TEST_F(WriterTest, BoundsTheBytesThatWaitWhateverTheirNumber) {
   }
 }
 
+TEST_F(WriterTest, AProducerWhoseTurnItIsMayWriteAMessageOfAnySize) {
+  const auto reader = Open({.max_queued = 100,
+                            .max_queued_bytes = 250'000,
+                            .slow_reader = SlowReader::kPushBack});
+  absl::Status refusal;
+  const std::int64_t written = WriteUntilRefused(refusal);
+  Handed<absl::Status> again;
+  writer_->WhenWritable(
+      [&] { again.Set(writer_->Write(MakeItem(written, "", 1'000'000))); });
+  Item item;
+  for (std::int64_t i = 0; i <= written; ++i) ASSERT_TRUE(reader->Read(&item));
+  EXPECT_TRUE(again.Get().ok());
+  EXPECT_EQ(item.payload().size(), 1'000'000u);
+}
+
+TEST_F(WriterTest, AFullQueueIsNeverWritable) {
+  const auto reader =
+      Open({.max_queued = 4, .slow_reader = SlowReader::kPushBack});
+  absl::Status refusal;
+  const std::int64_t written = WriteUntilRefused(refusal);
+  Handed<absl::Status> again;
+  writer_->WhenWritable([&] { again.Set(writer_->Write(MakeItem(written))); },
+                        /*waiting=*/1000);
+  Item item;
+  for (std::int64_t i = 0; i <= written; ++i) ASSERT_TRUE(reader->Read(&item));
+  EXPECT_TRUE(again.Get().ok());
+}
+
+TEST_F(WriterTest, KeepsNothingOfWhatHasLeftWhereBytesAreBounded) {
+  const auto reader = Open({.max_queued = 64, .max_queued_bytes = 4 << 20});
+  std::vector<std::weak_ptr<const Item>> messages;
+  const auto write = [&] {
+    const auto number = static_cast<std::int64_t>(messages.size());
+    auto message = std::make_shared<const Item>(MakeItem(number, "", kLarge));
+    messages.push_back(message);
+    ASSERT_TRUE(writer_->Write(std::move(message)).ok());
+  };
+  const auto kept = [&] {
+    return std::count_if(
+        messages.begin(), messages.end(),
+        [](const auto& message) { return !message.expired(); });
+  };
+  for (int i = 0; i < 30; ++i) write();
+  Item item;
+  for (int i = 0; i < 100; ++i) {  // never empty, never full
+    ASSERT_TRUE(reader->Read(&item));
+    write();
+  }
+  // Besides, one may be in gRPC's hands.
+  EXPECT_LE(kept(), static_cast<long>(64 - writer_->room()) + 1);
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(reader->Read(&item));
+  while (kept() > 0) std::this_thread::yield();
+}
+
 TEST_F(WriterTest, EndsAStreamForWhichTooManyBytesWait) {
   const auto reader = Open({.max_queued = 100, .max_queued_bytes = 350'000});
   absl::Status refusal;
@@ -240,7 +294,7 @@ TEST_F(WriterTest, EndsAStreamForWhichTooManyBytesWait) {
   ReadAll(*reader);
   const absl::Status status = FromGrpcStatus(reader->Finish());
   EXPECT_EQ(ReasonOf(status), "SLOW_READER");
-  EXPECT_THAT(std::string(status.message()), HasSubstr("3 messages wait"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("4 messages wait"));
 }
 
 TEST_F(WriterTest, AProducerMayWaitUntilNothingIsQueued) {
@@ -278,6 +332,69 @@ TEST_F(WriterTest, CutsAFinishingStreamThatIsNotRead) {
   done_.Get();
   ReadAll(*reader);
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(WriterTest, CutsAStreamWhoseStatusWaitsForTheClient) {
+  for (const bool too_slow : {true, false}) {
+    grpc::ClientContext context;
+    down_ = [&](grpc::CallbackServerContext& server_context) {
+      WriterPointer writer = Writer::Create(server_context, {.max_queued = 4});
+      writer->WhenDone([this] { done_.Set(true); });
+      writers_.Set(writer);
+      return writer->reactor();
+    };
+    const auto reader = stub_->Down(&context, Item());
+    writer_ = writers_.Get();
+    if (too_slow) {
+      absl::Status refusal;
+      WriteUntilRefused(refusal);
+      EXPECT_TRUE(writer_->closed());
+    } else {
+      for (int i = 0; i < 4; ++i) {
+        ASSERT_TRUE(writer_->Write(MakeItem(i, "", kLarge)).ok());
+      }
+      writer_->Abort(absl::AbortedError(""));
+    }
+    writer_->Cut(absl::UnavailableError("the server stops"));
+    done_.Get();  // the client has read nothing
+    ReadAll(*reader);
+    EXPECT_EQ(reader->Finish().error_message(), "the server stops");
+  }
+}
+
+TEST_F(WriterTest, CutsAStreamWhoseLastMessageIsNotRead) {
+  const auto reader = Open();
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(writer_->Write(MakeItem(i, "", 3'000'000)).ok());
+  }
+  writer_->Finish(absl::OkStatus());
+  Item item;
+  ASSERT_TRUE(reader->Read(&item));
+  writer_->Cut(absl::UnavailableError("the server stops"));
+  done_.Get();
+  EXPECT_THAT(ReadAll(*reader), IsEmpty());
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(WriterTest, TheTextOfACutHarmsNoConnection) {
+  const auto reader = Open({.max_queued = 4});
+  const WriterPointer cut = writer_;
+  grpc::ClientContext context;  // another call of the same connection
+  const auto other = stub_->Down(&context, Item());
+  const WriterPointer writer = writers_.Get();
+  absl::Status refusal;
+  WriteUntilRefused(refusal);
+  cut->Cut(
+      absl::UnavailableError("a\n\u00e9 50%41 " + std::string(20'000, 'x')));
+  ReadAll(*reader);
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), ::testing::StartsWith("a??? 50?41 xxx"));
+  EXPECT_THAT(status.error_message().size(), ::testing::Le(1024u));
+  EXPECT_TRUE(writer->Write(MakeItem(1)).ok());
+  writer->Finish(absl::OkStatus());
+  EXPECT_THAT(ReadAll(*other), SizeIs(1));
+  EXPECT_TRUE(other->Finish().ok());
 }
 
 TEST_F(WriterTest, CutsAnIdleStreamWithTheWholeStatus) {

@@ -97,13 +97,25 @@ bool StreamCore::Lost() const {
 }
 
 void StreamCore::CancelCall(const absl::Status& status) {
+  grpc_call* core_call;
+  {
+    const MutexLock lock(mutex_);
+    core_call = done_ ? nullptr : CoreCall();
+    if (core_call == nullptr) return;
+    grpc_call_ref(core_call);
+  }
   // What gRPC's core has to send of a call it gives up at a cancellation, but
-  // for the trailers, which no window of the client holds back.
-  grpc_call* const core_call = CoreCall();
-  if (core_call == nullptr) return;
-  grpc_call_cancel_with_status(core_call,
-                               static_cast<grpc_status_code>(status.code()),
-                               std::string(status.message()).c_str(), nullptr);
+  // for the trailers, which no window of the client holds back. It writes their
+  // text as it is, where it encodes that of others.
+  const grpc::Status limited = ToGrpcStatus(status);
+  std::string text = limited.error_message();
+  for (char& c : text) {
+    if (c < ' ' || c > '~' || c == '%') c = '?';
+  }
+  grpc_call_cancel_with_status(
+      core_call, static_cast<grpc_status_code>(limited.error_code()),
+      text.c_str(), nullptr);
+  grpc_call_unref(core_call);
 }
 
 // The context just has no const way to it.

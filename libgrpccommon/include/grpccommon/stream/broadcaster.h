@@ -90,12 +90,14 @@ class Broadcaster {
     std::vector<std::pair<std::shared_ptr<Writer>, Step>> steps;
     std::vector<Watcher> removed;  // die without the lock
     std::size_t taken = 0;
+    std::size_t bytes = 0;
     {
       const MutexLock lock(state_->mutex);
       for (std::size_t i = 0; i < state_->watchers.size();) {
         const Watcher& watcher = state_->watchers[i];
         Step step;
-        absl::Status status = Offer(watcher, message, subject, step, taken);
+        absl::Status status =
+            Offer(watcher, message, subject, bytes, step, taken);
         if (step.kind != Step::Kind::kNone) {
           steps.emplace_back(watcher.writer, std::move(step));
         }
@@ -132,7 +134,8 @@ class Broadcaster {
       watcher.writer->Finish(status);
     }
   }
-  /// Close that does not wait for clients to read (StreamWriter::Cut).
+  /// Close that does not wait for clients to read (StreamWriter::Cut). Streams
+  /// that it finished before, or that were too slow, are not its any more.
   void Cut(const absl::Status& status) {
     for (const Watcher& watcher : TakeAll(status)) watcher.writer->Cut(status);
   }
@@ -219,8 +222,8 @@ class Broadcaster {
 
   static absl::Status Offer(const Watcher& watcher,
                             const std::shared_ptr<const Message>& message,
-                            const Subject& subject, Step& step,
-                            std::size_t& taken) {
+                            const Subject& subject, std::size_t& bytes,
+                            Step& step, std::size_t& taken) {
     try {
       if (watcher.filter != nullptr && !watcher.filter(subject)) {
         return absl::OkStatus();
@@ -228,7 +231,7 @@ class Broadcaster {
     } catch (...) {
       return watcher.writer->Thrown("filter", step);
     }
-    absl::Status status = watcher.writer->Enqueue(message, step);
+    absl::Status status = watcher.writer->Enqueue(message, bytes, step);
     if (status.ok()) ++taken;
     return status;
   }

@@ -183,7 +183,7 @@ class StreamReader
 
 /// Reads and writes a bidirectional stream: the hooks of StreamReader and the
 /// queue of StreamWriter. While results wait for a client that does not read
-/// them (more than half of `max_queued`), none of its messages is read, so a
+/// them (more than half of what may), none of its messages is read, so a
 /// hook that writes one result a message never finds the queue full.
 template <typename Request, typename Response>
 class StreamBidi

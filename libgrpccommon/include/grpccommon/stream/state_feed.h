@@ -197,7 +197,8 @@ class StateFeed {
         if (update->second.message == nullptr) continue;
         watcher.idle = false;
         // Fails when the client has gone; the stream's end removes it then.
-        (void)watcher.writer->Enqueue(update->second.message, step);
+        std::size_t bytes = 0;
+        (void)watcher.writer->Enqueue(update->second.message, bytes, step);
         return step;
       }
       return step;

@@ -74,8 +74,8 @@ class GRPCCOMMON_EXPORT StreamCore {
   /// writing: it has gone, or an interceptor refused its message.
   bool Lost() const;
 
-  /// Sends the client `status`, without its details, past all that waits for it
-  /// to read. To be called inside.
+  /// Ends the call with code and text of `status` at once, past all that waits
+  /// for the client to read, unless gRPC is done with it. Without the lock.
   void CancelCall(const absl::Status& status);
 
   /// Calls `callback` when gRPC is done with the call; at once if it is.

@@ -43,9 +43,9 @@ struct StreamWriterOptions {
   /// Messages that wait for the client, in [1, 2^20], besides the one that gRPC
   /// has. Their places are made as they are needed.
   std::size_t max_queued = 1024;
-  /// For kEndStream and kPushBack: how many bytes they may have as they are
-  /// sent, 0 for any number. A message that nothing waits before is taken,
-  /// however large.
+  /// For kEndStream and kPushBack: once they have this many bytes, as they are
+  /// sent, the queue is full; 0 for any number. So they have at most as many,
+  /// and one message more.
   std::size_t max_queued_bytes = 0;
   SlowReader slow_reader = SlowReader::kEndStream;
   /// Required by kKeepLatest, else unused.
@@ -121,24 +121,25 @@ class StreamSender : public StreamCore {
 
   /// Abort that does not wait for what gRPC has, either.
   void Cut(const absl::Status& status) {
-    bool outstanding;
+    bool cancel;
+    bool send;
     {
       const MutexLock lock(mutex_);
       ClearLocked();
-      if (end_ != End::kOpen) return;
-      outstanding = busy_;
-      ++inside_;  // so that there is a call to cancel
-      (void)CloseLocked(status);
+      // A status that was sent may wait behind a message.
+      cancel = busy_ || end_ == End::kSent;
+      send = CloseLocked(status);
     }
-    if (outstanding) CancelCall(status);
-    Leave();
+    if (cancel) CancelCall(status);
+    if (send) SendEnd();
   }
 
   void CallWhenWritable(std::function<void()> callback,
                         std::optional<std::size_t> waiting) {
     {
       const MutexLock lock(mutex_);
-      writable_at_ = waiting.value_or(options_.max_queued / 2);
+      writable_at_ = std::min(waiting.value_or(options_.max_queued / 2),
+                              options_.max_queued - 1);
       if (!WritableLocked() && closed_ == absl::StatusCode::kOk) {
         when_writable_ = std::move(callback);
         return;
@@ -181,16 +182,20 @@ class StreamSender : public StreamCore {
     };
     Kind kind = Kind::kNone;
     grpc::WriteOptions options;
-    std::uint64_t missed = 0;
+    /// Of kMissed: the missing messages; of kSlowReader: those that waited.
+    std::uint64_t count = 0;
     absl::Status status;
+    /// Dies with the step, and so without locks.
+    std::shared_ptr<const Response> sent;
   };
 
   /// Push for a caller that holds a lock of its own, which must not be held
   /// while gRPC is called: it performs `step` later. Runs `key` under that
-  /// lock.
+  /// lock. `bytes` is 0, or from an earlier call for the same message.
   absl::Status Enqueue(const std::shared_ptr<const Response>& message,
-                       Step& step) {
-    return Enqueue([&](Slot& slot) { slot.shared = message; }, *message, step);
+                       std::size_t& bytes, Step& step) {
+    return Enqueue([&](Slot& slot) { slot.shared = message; }, *message, bytes,
+                   step);
   }
   /// In a catch clause: the step that ends the stream for it.
   absl::Status Thrown(const char* where, Step& step) {
@@ -213,7 +218,7 @@ class StreamSender : public StreamCore {
       case Step::Kind::kMissed:
         try {
           in_flight_.shared.reset();
-          in_flight_.owned = options_.missed(step.missed);
+          in_flight_.owned = options_.missed(step.count);
         } catch (...) {
           Abort(ThrownStatus("missed"));
           break;
@@ -232,7 +237,7 @@ class StreamSender : public StreamCore {
         Close(std::move(step.status));
         break;
       case Step::Kind::kSlowReader:
-        Close(RefuseSlowReader(step.missed));
+        Close(RefuseSlowReader(step.count));
         break;
     }
     Leave();
@@ -257,6 +262,7 @@ class StreamSender : public StreamCore {
   /// gRPC's OnWriteDone.
   void Sent(bool ok) {
     Step step;
+    std::shared_ptr<const Response> sent;  // dies without the lock
     bool end = false;
     bool idle = false;
     std::function<void()> writable;
@@ -266,6 +272,11 @@ class StreamSender : public StreamCore {
       if (ok) {
         step = NextLocked();
         idle = !busy_ && closed_ == absl::StatusCode::kOk;
+        // Unless somebody asks it for a resume token just now.
+        if (idle) {
+          sent = std::move(in_flight_.shared);
+          ForgetLocked(in_flight_);
+        }
       } else {
         ClearLocked();
         end = CloseLocked(absl::CancelledError("the client has gone"));
@@ -292,6 +303,11 @@ class StreamSender : public StreamCore {
 
   bool WritableLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return count_ <= writable_at_ && bytes_ <= options_.max_queued_bytes / 2;
+  }
+  bool FullLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return count_ == options_.max_queued ||
+           (options_.max_queued_bytes > 0 &&
+            bytes_ >= options_.max_queued_bytes);
   }
 
   void ClearLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -329,13 +345,15 @@ class StreamSender : public StreamCore {
   template <typename Fill>
   absl::Status Push(Fill fill, const Response& message) {
     Step step;
-    absl::Status status = Enqueue(fill, message, step);
+    std::size_t bytes = 0;
+    absl::Status status = Enqueue(fill, message, bytes, step);
     Perform(std::move(step));
     return status;
   }
 
   template <typename Fill>
-  absl::Status Enqueue(Fill fill, const Response& message, Step& step) {
+  absl::Status Enqueue(Fill fill, const Response& message, std::size_t& bytes,
+                       Step& step) {
     const bool keyed = options_.slow_reader == SlowReader::kKeepLatest;
     std::string key;
     if (keyed) {
@@ -345,8 +363,7 @@ class StreamSender : public StreamCore {
         return Thrown("key", step);
       }
     }
-    const std::size_t bytes =
-        options_.max_queued_bytes > 0 ? BytesOf(message) : 0;
+    if (options_.max_queued_bytes > 0 && bytes == 0) bytes = BytesOf(message);
     const MutexLock lock(mutex_);
     if (closed_ != absl::StatusCode::kOk) return ClosedStatus(closed_);
     if (keyed) {
@@ -359,9 +376,7 @@ class StreamSender : public StreamCore {
         return absl::OkStatus();
       }
     }
-    if (count_ == options_.max_queued ||
-        (count_ > 0 && bytes_ + bytes > options_.max_queued_bytes &&
-         options_.max_queued_bytes > 0)) {
+    if (FullLocked()) {
       switch (options_.slow_reader) {
         case SlowReader::kPushBack:
           return absl::ResourceExhaustedError("the queue is full");
@@ -375,7 +390,7 @@ class StreamSender : public StreamCore {
         case SlowReader::kKeepLatest:
           // A write is outstanding, or the queue would not be full, and none
           // follows it: `in_flight_` stays as it is.
-          step.missed = count_;
+          step.count = count_;
           ClearLocked();
           closed_ = absl::StatusCode::kResourceExhausted;
           ++inside_;
@@ -388,8 +403,8 @@ class StreamSender : public StreamCore {
     ++count_;
     slot.shared.reset();
     fill(slot);
-    slot.bytes = bytes;
-    bytes_ += bytes;
+    slot.bytes = options_.max_queued_bytes > 0 ? bytes : 0;
+    bytes_ += slot.bytes;
     if (keyed) slot.key = std::move(key);
     step = NextLocked();
     return absl::OkStatus();
@@ -400,13 +415,15 @@ class StreamSender : public StreamCore {
     if (busy_ || end_ != End::kOpen) return step;
     if (missed_ > 0 && options_.missed != nullptr) {
       step.kind = Step::Kind::kMissed;
-      step.missed = std::exchange(missed_, 0);
+      step.count = std::exchange(missed_, 0);
     } else if (count_ > 0) {
       Slot& slot = SlotAt(head_);
       if (options_.slow_reader == SlowReader::kKeepLatest) {
         places_.erase(slot.key);
       }
       in_flight_.Swap(slot);
+      step.sent = std::move(slot.shared);
+      ForgetLocked(slot);
       ++head_;
       --count_;
       bytes_ -= in_flight_.bytes;
@@ -434,6 +451,12 @@ class StreamSender : public StreamCore {
     if (count_ > 0 && !first_) step.options.set_buffer_hint();
     first_ = false;
     return step;
+  }
+
+  // A place keeps its message's memory for the next one, unless that is
+  // bounded.
+  void ForgetLocked(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (options_.max_queued_bytes > 0) slot.owned = Response();
   }
 
   static std::size_t BytesOf(const Response& message) {

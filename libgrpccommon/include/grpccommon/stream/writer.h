@@ -48,7 +48,8 @@ class StreamWriter final
  public:
   using Options = StreamWriterOptions<Response>;
 
-  /// `context` is the call's own. Options are checked by assert.
+  /// `context` is the call's own, and its handler returns `reactor()` once
+  /// anybody else has the stream. Options are checked by assert.
   static std::shared_ptr<StreamWriter> Create(
       const grpc::CallbackServerContext& context, Options options = {}) {
     return std::make_shared<StreamWriter>(Private(), context,
@@ -92,17 +93,17 @@ class StreamWriter final
   }
 
   /// The same past what gRPC has and the client has not read, which is dropped,
-  /// too: the call ends at once, whatever the client does. The details of the
-  /// status do not reach it then. Does nothing to a stream whose status has
-  /// been sent.
+  /// too, be it a status: the call ends at once, whatever the client does. If
+  /// there was such, only the code and the text (of ASCII) reach the client: no
+  /// details, no trailing metadata.
   void Cut(const absl::Status& status) {
     internal::StreamSender<Response>::Cut(status);
   }
 
-  /// Calls `callback` once, when the queue is at most half full (or holds at
-  /// most `waiting` messages) or the stream has ended: at once, or on a gRPC
-  /// thread, which it must not block. A second one replaces a first that still
-  /// waits.
+  /// Calls `callback` once, when the queue is at most half full, by messages
+  /// (or with at most `waiting`) and by bytes, or the stream has ended: at
+  /// once, or on a gRPC thread, which it must not block. A second one replaces
+  /// a first that still waits.
   void WhenWritable(std::function<void()> callback,
                     std::optional<std::size_t> waiting = std::nullopt) {
     this->CallWhenWritable(std::move(callback), waiting);
@@ -120,7 +121,8 @@ class StreamWriter final
     this->AddDoneCallback(std::move(callback));
   }
 
-  /// How many messages the queue has room for; 0 once the stream takes none.
+  /// How many messages the queue has room for, whatever their bytes; 0 once the
+  /// stream takes none.
   using internal::StreamSender<Response>::room;
   /// Messages that gave way to newer ones.
   using internal::StreamSender<Response>::dropped;
