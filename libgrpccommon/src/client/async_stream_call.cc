@@ -421,7 +421,6 @@ void AsyncStreamCall::OnWritesDone(Attempt& attempt, bool ok) {
 
 void AsyncStreamCall::OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
                                     const grpc::Status& told) {
-  const grpc::Status status = attempt->running.Judged(told);
   bool repeatable = false;
   {
     const MutexLock lock(mutex_);
@@ -429,6 +428,7 @@ void AsyncStreamCall::OnAttemptDone(const std::shared_ptr<Attempt>& attempt,
     attempt->held = false;
     repeatable = sent_.complete() || inputs_.request != nullptr;
   }
+  const grpc::Status status = attempt->running.Judged(told);
   AttemptEnd end = run_.EndAttempt(attempt->running, status);
   end.repeatable = repeatable;
   PlanStep step{.finished = true};
