@@ -31,8 +31,11 @@ absl::Status ChangeFeed::Subscribe(
 }
 
 void ChangeFeed::Publish(const Change& change) {
-  if (watchers() == 0 || change.sequence <= told_) return;
+  if (watchers() == 0) return;
   if (change.sequence == told_ + 1) return Tell(change);
+  // The database is not what it was: a backup was restored, or the last changes
+  // were lost with the server that had them.
+  if (change.sequence <= told_) return broadcaster_.FinishAll(ChangesNotKept());
   // Another process made those before it. The store has them all, in order.
   LookForOthers();
 }
@@ -48,7 +51,8 @@ void ChangeFeed::CatchUp(TaskStore& store) {
   looking_ = false;
   const absl::StatusOr<ChangePage> page = store.Changes(
       Scope{.all = true}, "", told_, kMaxWatchRows, kMaxWatchBytes);
-  if (absl::IsOutOfRange(page.status())) {
+  if (absl::IsOutOfRange(page.status()) ||
+      absl::IsInvalidArgument(page.status())) {
     return broadcaster_.FinishAll(ChangesNotKept());
   }
   if (!page.ok()) return;  // the next one tries again

@@ -26,8 +26,9 @@ int main() {
   const DatabaseSettings database =
       ReadDatabaseSettings(settings, "sqlite:tasks.db");
   TaskServiceOptions task_options;
-  task_options.max_watches_per_owner = settings.Integer(
-      "MAX_WATCHES_PER_USER", task_options.max_watches_per_owner, 1, 1'000'000);
+  task_options.max_watches_per_owner =
+      settings.Integer("MAX_WATCHES_PER_OWNER",
+                       task_options.max_watches_per_owner, 1, 1'000'000);
   const absl::Status checked = settings.Check();
   if (!checked.ok()) return ExitWith(checked);
 

@@ -271,6 +271,7 @@ class TaskService::BulkCreation final
                BulkCreateResponse* response, Scope scope)
       : StreamReader(context, response),
         service_(service),
+        feed_(service.feed_),
         scope_(std::move(scope)) {}
 
  private:
@@ -351,7 +352,7 @@ class TaskService::BulkCreation final
         AddError(batch.items[i].index, status);
         continue;
       }
-      service_.feed_->Publish(*batch.results[i]);
+      feed_->Publish(*batch.results[i]);
       *response_.add_tasks() = ToProto(batch.results[i]->task);
     }
     if (ended_) {
@@ -369,7 +370,9 @@ class TaskService::BulkCreation final
     bytes_ += error.ByteSizeLong();
   }
 
-  TaskService& service_;
+  TaskService& service_;  // until the call is done
+  // A job may end after its call, and the service.
+  const std::shared_ptr<ChangeFeed> feed_;
   const Scope scope_;
   BulkCreateResponse response_;
   std::vector<Item> batch_;
@@ -398,6 +401,7 @@ class TaskService::CommandStream final
                 const grpc::CallbackServerContext& context, Scope scope)
       : StreamBidi(context, {.max_queued = 4 * kCommandsInFlight}),
         service_(service),
+        feed_(service.feed_),
         scope_(std::move(scope)) {}
 
  private:
@@ -435,7 +439,7 @@ class TaskService::CommandStream final
                [self, number, id, outcome](const absl::Status& committed) {
                  if (!committed.ok()) *outcome = {.status = committed};
                  if (outcome->change.has_value()) {
-                   self->service_.feed_->Publish(*outcome->change);
+                   self->feed_->Publish(*outcome->change);
                  }
                  self->Answer(number, id, *outcome);
                }});
@@ -525,7 +529,9 @@ class TaskService::CommandStream final
     if (resume) Resume();
   }
 
-  TaskService& service_;
+  TaskService& service_;  // until the call is done
+  // A job may end after its call, and the service.
+  const std::shared_ptr<ChangeFeed> feed_;
   const Scope scope_;
   grpccommon::Mutex mutex_;
   // Of the commands from number `first_` on; empty ones are not done yet.

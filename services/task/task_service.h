@@ -28,12 +28,12 @@ absl::StatusOr<Scope> ScopeOfPrincipal(
     const grpc::CallbackServerContext& context);
 
 struct TaskServiceOptions {
-  /// Events that wait for a watcher, and 4 MiB of them at most, before it is
-  /// told that it is too slow.
+  /// Events that wait for a watcher, and 16 MiB of them at most, before it is
+  /// told that it is too slow. Watches share them.
   std::size_t watch_queue = 512;
   std::size_t max_watchers = 10'000;
   /// Of one owner, at least 1: so nobody takes the places of all, nor much
-  /// memory, which is 5 MiB for each watch at most.
+  /// memory. Each watch has half a MiB of its own at most.
   std::size_t max_watches_per_owner = 32;
   /// What a page of a list may have, in bytes, but for one task.
   std::size_t max_page_bytes = 3 << 20;

@@ -12,8 +12,8 @@ namespace {
 
 using taskservice::TaskEvent;
 
-// More than a bulk creation tells at once (TaskServiceOptions::max_bulk_bytes).
-constexpr std::size_t kMaxQueuedBytes = 4 << 20;
+// Twice what one transaction of the largest tasks (64 of 130 KB) tells at once.
+constexpr std::size_t kMaxQueuedBytes = 16 << 20;
 
 }  // namespace
 
@@ -124,7 +124,8 @@ absl::StatusOr<bool> TaskWatch::SendChanges(TaskStore& store,
   return page->last;
 }
 
-// All that was read before has left, so the client knows all up to `after_`.
+// All that was read before has left the queue, so the client will know all up
+// to `after_`.
 absl::Status TaskWatch::GoLive(TaskStore& store) {
   if (!after_.has_value()) {
     const absl::StatusOr<std::int64_t> latest = store.Latest();

@@ -39,7 +39,7 @@ class TaskWatch : public std::enable_shared_from_this<TaskWatch> {
   };
 
   /// Of the call `context`. At most `max_queued` events wait for its client,
-  /// and 4 MiB. `store` and `clock` outlive the stream.
+  /// and 16 MiB. `store` and `clock` outlive the stream.
   TaskWatch(const grpc::CallbackServerContext& context, std::size_t max_queued,
             StoreQueue& store, std::shared_ptr<ChangeFeed> feed,
             const grpccommon::Clock& clock);

@@ -14,6 +14,7 @@
 #include "grpccommon/status/details.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "gtest/gtest.h"
+#include "services/common/query.h"
 #include "services/common/test_database.h"
 
 namespace platform::task {
@@ -31,6 +32,27 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+
+// Holds up the first who asks it for the date.
+class GateClock final : public grpccommon::Clock {
+ public:
+  TimePoint Now() const override { return clock_.Now(); }
+  WallTime WallNow() const override {
+    if (!asked_.exchange(true)) {
+      waiting_.set_value();
+      open_.get_future().wait();
+    }
+    return clock_.WallNow();
+  }
+  void WaitUntilAsked() { waiting_.get_future().wait(); }
+  void Open() { open_.set_value(); }
+
+ private:
+  FakeClock clock_;
+  mutable std::atomic<bool> asked_ = false;
+  mutable std::promise<void> waiting_;
+  mutable std::promise<void> open_;
+};
 
 // The service on a stock server; who calls is what metadata says. The chain
 // (credentials, contract) has its test with the real process.
@@ -50,7 +72,7 @@ class TaskServiceTest : public common::DatabaseTest {
           return TaskStore::Open({.url = url(),
                                   .read_only = read_only,
                                   .kept_changes = kept_changes},
-                                 clock_);
+                                 *store_clock_);
         },
         queue);
     options.scope_of = [](const grpc::CallbackServerContext& context)
@@ -213,6 +235,7 @@ class TaskServiceTest : public common::DatabaseTest {
   }
 
   FakeClock clock_;
+  const grpccommon::Clock* store_clock_ = &clock_;
   std::unique_ptr<StoreQueue> store_;
   std::unique_ptr<TaskService> service_;
   std::unique_ptr<grpc::Server> server_;
@@ -694,7 +717,7 @@ TEST_P(TaskServiceTest, FewLargeEventsMakeAWatcherSlow) {
   while (service_->watchers() == 1 && created < 300) {
     ASSERT_TRUE(CreateLarge(std::to_string(created++)).ok());
   }
-  EXPECT_LT(created, 50);  // 4 MiB, and what the connection takes
+  EXPECT_LT(created, 150);  // 16 MiB, and what the connection takes
   std::vector<std::string> titles;
   EXPECT_EQ(ReasonOf(watch.End(titles)), "SLOW_READER");
 }
@@ -797,6 +820,37 @@ TEST_P(TaskServiceTest, WatchTellsManyChangesOfOthersInOrder) {
   service_->LookForChangesOfOthers();
   for (int i = 0; i < kCount; ++i) {
     EXPECT_EQ(watch.NextTitle(), std::to_string(i));
+  }
+}
+
+TEST_P(TaskServiceTest, WatchEndsIfTheDatabaseIsPutBack) {
+  // Seen by a change of this process, or by a look.
+  for (const bool changed : {true, false}) {
+    ASSERT_TRUE(Create("x").ok());
+    taskservice::WatchTasksRequest request;
+    request.set_include_initial(false);
+    const Watch watch = StartWatch(request);
+    WaitForWatchers(1);
+    auto database = common::Database::Open({.url = url(), .service = "other"});
+    ASSERT_TRUE((*database)->Begin().ok());
+    ASSERT_TRUE(
+        (*database)
+            ->Run([](soci::session& sql) {
+              common::Query(sql, "DELETE FROM task_changes").Run();
+              common::Query(sql, "UPDATE task_sequence SET latest = 0").Run();
+              return absl::OkStatus();
+            })
+            .ok());
+    ASSERT_TRUE((*database)->Commit().ok());
+    if (changed) {
+      ASSERT_TRUE(Delete(List()->tasks(0).id()).ok());
+    } else {
+      service_->LookForChangesOfOthers();
+    }
+    std::vector<std::string> titles;
+    EXPECT_EQ(ReasonOf(watch.End(titles)), "CHANGES_NOT_KEPT");
+    EXPECT_THAT(titles, IsEmpty());
+    WaitForWatchers(0);
   }
 }
 
@@ -1029,6 +1083,40 @@ TEST_P(TaskServiceTest, ACommandStreamThatBreaksOffLeavesNoTrace) {
     (void)stream->Finish();
   }
   EXPECT_TRUE(List().ok());
+}
+
+TEST_P(TaskServiceTest, AJobMayEndAfterItsStreamAndTheService) {
+  for (const bool bulk : {true, false}) {
+    Stop();
+    GateClock clock;
+    store_clock_ = &clock;
+    Start();
+    const auto context = As("ada");
+    BulkCreateResponse response;
+    std::unique_ptr<grpc::ClientWriter<CreateTaskRequest>> creation;
+    std::unique_ptr<grpc::ClientReaderWriter<TaskCommand, TaskResult>> commands;
+    TaskCommand command;
+    command.mutable_create()->set_title("x");
+    if (bulk) {
+      creation = stub_->BulkCreateTasks(context.get(), &response);
+      creation->Write(command.create());
+      creation->WritesDone();
+    } else {
+      commands = stub_->ProcessTaskStream(context.get());
+      commands->Write(command);
+    }
+    clock.WaitUntilAsked();
+    context->TryCancel();
+    const grpc::Status status = bulk ? creation->Finish() : commands->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+    server_.reset();
+    service_.reset();
+    clock.Open();
+    store_.reset();
+    store_clock_ = &clock_;
+  }
 }
 
 TEST_P(TaskServiceTest, RefusesCallsWhenTooManyWait) {
