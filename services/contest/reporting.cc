@@ -39,6 +39,9 @@ struct Reporting::State : std::enable_shared_from_this<State> {
   // There may be some of ours that wait, so the next poll leaves none out.
   bool hurry ABSL_GUARDED_BY(mutex) = true;
   std::set<std::string> running ABSL_GUARDED_BY(mutex);
+  // What was reported while a look was under way, which may have read the store
+  // before that was noted.
+  std::set<std::string> reported ABSL_GUARDED_BY(mutex);
   grpccommon::Backoff backoff ABSL_GUARDED_BY(mutex);
   grpccommon::Clock::TimePoint not_before ABSL_GUARDED_BY(mutex);
 
@@ -47,7 +50,7 @@ struct Reporting::State : std::enable_shared_from_this<State> {
   void Look(Duration age);
   void Looked(const absl::StatusOr<std::vector<Report>>& reports);
   void Send(const Report& report);
-  void End(const std::string& id);
+  void End(const std::string& id, bool is_reported = false);
 };
 
 void Reporting::State::Poll() {
@@ -90,11 +93,13 @@ void Reporting::State::Looked(
     if (reports.ok() && !stopped) {
       for (const Report& report : *reports) {
         if (running.size() >= options.max_running) break;
-        if (running.insert(report.submission_id).second) {
+        if (reported.count(report.submission_id) == 0 &&
+            running.insert(report.submission_id).second) {
           fresh.push_back(report);
         }
       }
     }
+    reported.clear();
   }
   idle.NotifyAll();
   for (const Report& report : fresh) Send(report);
@@ -119,8 +124,8 @@ void Reporting::State::Send(const Report& report) {
       self->backoff.Restart();
     }
     // If that fails, it is reported once more.
-    const auto done = [self, id](const absl::Status&) {
-      self->End(id);
+    const auto done = [self, id](const absl::Status& marked) {
+      self->End(id, marked.ok());
       self->Look(Duration(0));
     };
     const absl::Status added = self->store.Write(
@@ -131,10 +136,11 @@ void Reporting::State::Send(const Report& report) {
   });
 }
 
-void Reporting::State::End(const std::string& id) {
+void Reporting::State::End(const std::string& id, bool is_reported) {
   {
     const MutexLock lock(mutex);
     running.erase(id);
+    if (is_reported && looking) reported.insert(id);
   }
   idle.NotifyAll();
 }
