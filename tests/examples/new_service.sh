@@ -67,10 +67,13 @@ done
 [ "$(od -An -tx1 "$work/answer" | tr -d ' \n')" = 00000000020807 ] ||
   fail "the answer is $(od -An -c "$work/answer")"
 # gRPC resets the stream of a call that it does not read, and curl may stumble
-# over that (92) before it has seen the answer.
+# over that (92, or an answer without headers) before it has seen the answer.
 for _ in 1 2 3 4 5; do
-  call RemoveInventory && break
-  [ $? = 92 ] || fail "no answer: $(cat "$work/error")"
+  code=0
+  call RemoveInventory || code=$?
+  [ "$code" = 0 ] || [ "$code" = 92 ] ||
+    fail "no answer: $(cat "$work/error")"
+  ! grep -qi '^grpc-status:' "$work/head" || break
 done
 grep -qi '^grpc-status: 12' "$work/head" || fail "an unknown method is known"
 
