@@ -32,7 +32,6 @@ using common::TokenKind;
 using grpccommon::Flow;
 using grpccommon::InvalidFields;
 using grpccommon::MutexLock;
-using grpccommon::ToGrpcStatus;
 using grpccommon::Validator;
 using taskservice::BulkCreateResponse;
 using taskservice::CreateTaskRequest;

@@ -14,7 +14,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing::SizeIs;
 
 // What happens in a stream's hooks, by the test.
 struct Hooks {
