@@ -290,6 +290,19 @@ TEST_F(FetchedKeySourceTest, AFailureKeepsTheOldKeysAndBacksOff) {
   EXPECT_EQ(scheduler_.NextDelay(), 500ms) << "begins anew";
 }
 
+TEST_F(FetchedKeySourceTest, BacksOffNoLessHoweverManyFetchesFail) {
+  Answer(absl::UnavailableError("down"));
+  random_ = 1;
+  Start({.min_backoff = 20min, .max_backoff = 1h});
+  for (int failures = 1; failures <= 40; ++failures) {
+    const Clock::Duration delay = failures == 1   ? 20min
+                                  : failures == 2 ? 40min
+                                                  : 1h;
+    ASSERT_EQ(scheduler_.NextDelay(), delay) << failures;
+    clock_.Advance(delay);
+  }
+}
+
 TEST_F(FetchedKeySourceTest, AnUnusableAnswerKeepsTheOldKeys) {
   AnswerKeys("a", 10min);
   Start();

@@ -147,6 +147,21 @@ TEST_F(FetchedTokenTest, AShortLivedTokenHasASmallerMargin) {
   EXPECT_THAT(provider->Token(), Not(IsOk()));
 }
 
+TEST_F(FetchedTokenTest, TheBackoffDelaysNoFetchAfterASuccess) {
+  Answer(internal::FetchedToken{.token = "short", .lifetime = 20s});
+  const auto provider = Start({.min_backoff = 1min});
+  EXPECT_EQ(scheduler_.NextDelay(), 12s);
+}
+
+TEST_F(FetchedTokenTest, IsNotFetchedMoreOftenThanOnceASecond) {
+  Answer(internal::FetchedToken{.token = "stillborn", .lifetime = 0s});
+  const auto provider = Start({.min_backoff = 100ms});
+  EXPECT_EQ(scheduler_.NextDelay(), 1s);
+  Answer(internal::FetchedToken{.token = "short", .lifetime = 1s});
+  clock_.Advance(1s);
+  EXPECT_EQ(scheduler_.NextDelay(), 1s);
+}
+
 TEST_F(FetchedTokenTest, WithoutATokenItSaysWhy) {
   Answer(absl::UnavailableError("HTTP 401, invalid_client"));
   const auto provider = Start();

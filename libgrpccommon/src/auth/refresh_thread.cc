@@ -2,7 +2,6 @@
 #include "auth/refresh_thread.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace grpccommon::internal {
@@ -19,6 +18,7 @@ RefreshThread::RefreshThread(Attempt attempt, const RefreshOptions& options,
       scheduler_(scheduler),
       clock_(clock),
       random_(std::move(random)),
+      backoff_(options.min_backoff),
       thread_([this] { Run(); }) {}
 
 RefreshThread::~RefreshThread() {
@@ -62,17 +62,15 @@ void RefreshThread::Run() {
     scheduler_.Cancel(planned_);
     const absl::StatusOr<Clock::Duration> due = attempt_(stop_);
     if (stop_.load()) return;
-    if (due.ok()) failures_ = 0;
+    if (due.ok()) backoff_ = options_.min_backoff;
     planned_ =
         scheduler_.RunAfter(due.ok() ? *due : Backoff(), [this] { Wake(); });
   }
 }
 
 Clock::Duration RefreshThread::Backoff() {
-  const Clock::Duration backoff =
-      std::min(Scale(options_.min_backoff, std::exp2(std::min(failures_, 30))),
-               options_.max_backoff);
-  ++failures_;
+  const Clock::Duration backoff = backoff_;
+  backoff_ = std::min(2 * backoff, options_.max_backoff);
   return Scale(backoff, 0.5 + 0.5 * random_());
 }
 

@@ -58,7 +58,7 @@ class RefreshThread {
   bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
   // The thread's own, and the destructor's after it.
   Scheduler::TaskId planned_ = 0;
-  int failures_ = 0;
+  Clock::Duration backoff_;  // after the next failure
   std::thread thread_;
 };
 

@@ -133,32 +133,44 @@ void CloseSoon(int fd) {
   }
 }
 
+absl::Status NotKept() {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "cannot keep a certificate in memory: ", std::strerror(errno)));
+}
+
 // A file in memory that only this process sees, and whose content is replaced
 // as a whole: a reader of the path gets the old one or the new one.
 class MemoryFile {
  public:
   MemoryFile() = default;
   ~MemoryFile() {
+    Discard();
     if (fd_ >= 0) CloseSoon(fd_);
   }
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
 
-  absl::Status Replace(const std::string& content) {
-    const int fresh = memfd_create("grpccommon-tls", MFD_CLOEXEC);
-    if (fresh < 0 || !WriteAll(fresh, content)) {
-      absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
-          "cannot keep a certificate in memory: ", std::strerror(errno)));
-      if (fresh >= 0) close(fresh);
-      return status;
-    }
+  // All that may want for descriptors or memory; nobody sees the content yet.
+  absl::Status Prepare(const std::string& content) {
+    fresh_ = memfd_create("grpccommon-tls", MFD_CLOEXEC);
+    return fresh_ >= 0 && WriteAll(fresh_, content) ? absl::OkStatus()
+                                                    : NotKept();
+  }
+  // Shows what was prepared, if anything was.
+  absl::Status Publish() {
+    if (fresh_ < 0) return absl::OkStatus();
     if (fd_ < 0) {
-      fd_ = fresh;
-    } else {
-      dup3(fresh, fd_, O_CLOEXEC);
-      close(fresh);
+      fd_ = std::exchange(fresh_, -1);
+      return absl::OkStatus();
     }
-    return absl::OkStatus();
+    absl::Status status;
+    if (dup3(fresh_, fd_, O_CLOEXEC) < 0) status = NotKept();
+    Discard();
+    return status;
+  }
+  // Forgets it.
+  void Discard() {
+    if (fresh_ >= 0) close(std::exchange(fresh_, -1));
   }
 
   std::string path() const { return absl::StrCat("/proc/self/fd/", fd_); }
@@ -176,6 +188,7 @@ class MemoryFile {
   }
 
   int fd_ = -1;
+  int fresh_ = -1;
 };
 
 }  // namespace
@@ -184,12 +197,21 @@ struct TlsFiles::Impl {
   Impl(const TlsFilePaths& p, const Logger& l) : paths(p), logger(l) {}
 
   absl::Status Publish(const Pems& pems) {
+    // All are made before the first is shown: half of a pair would serve
+    // nobody.
     absl::Status status;
     if (!paths.certificate.empty()) {
-      status.Update(certificate.Replace(pems.certificate));
-      status.Update(private_key.Replace(pems.private_key));
+      status.Update(certificate.Prepare(pems.certificate));
+      status.Update(private_key.Prepare(pems.private_key));
     }
-    if (!paths.ca.empty()) status.Update(ca.Replace(pems.ca));
+    if (!paths.ca.empty()) status.Update(ca.Prepare(pems.ca));
+    for (MemoryFile* const file : {&certificate, &private_key, &ca}) {
+      if (status.ok()) {
+        status = file->Publish();
+      } else {
+        file->Discard();
+      }
+    }
     return status;
   }
 

@@ -26,6 +26,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxTokenBytes = 16 << 10;
+// The least time between fetches that succeed, for tokens that hardly live.
+constexpr Clock::Duration kFetchFloor = 1s;
 
 absl::Status CheckToken(std::string_view token) {
   if (token.empty() || token.size() > kMaxTokenBytes ||
@@ -143,7 +145,7 @@ class FetchedTokenProvider : public TokenProvider {
                  asked_at + lifetime -
                      std::min(options_.expiry_margin, lifetime / 10)}));
       due = std::max(internal::Scale(lifetime, 0.6 + 0.2 * random_()),
-                     options_.min_backoff);
+                     kFetchFloor);
     } else if (!stop.load()) {
       logger_.Error("token not fetched: the old one is used while it is valid",
                     {{"url", options_.token_url}, {"error", why}});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -17,6 +18,8 @@ namespace grpccommon::internal {
 template <typename T>
 class Snapshot {
  public:
+  static constexpr std::size_t kPlaces = 16;
+
   explicit Snapshot(std::shared_ptr<const T> value) { Set(std::move(value)); }
 
   std::shared_ptr<const T> Get() const {
@@ -34,19 +37,25 @@ class Snapshot {
     return use(*place.value);
   }
 
-  /// Readers that come after the return see the new value.
+  /// Readers that come after the return see the new value. Of two that are set
+  /// at the same time all readers see the same one in the end.
   void Set(std::shared_ptr<const T> value) {
-    for (Place& place : places_) {
+    const T* const target = value.get();
+    std::array<std::shared_ptr<const T>, kPlaces> fresh;
+    for (std::shared_ptr<const T>& at_place : fresh) {
       // One count of references for each place, which holds one of the value's.
       auto holder = std::make_shared<std::shared_ptr<const T>>(value);
-      const T* const target = value.get();
-      std::shared_ptr<const T> fresh(std::move(holder), target);
-      {
-        const MutexLock lock(place.mutex);
-        place.value.swap(fresh);
-      }
-      // The old value, if this was its last reader, goes here, unlocked.
+      at_place = std::shared_ptr<const T>(std::move(holder), target);
     }
+    {
+      const MutexLock setting(set_mutex_);
+      for (std::size_t i = 0; i < kPlaces; ++i) {
+        Place& place = places_[i];
+        const MutexLock lock(place.mutex);
+        place.value.swap(fresh[i]);
+      }
+    }
+    // The old value, if this was its last reader, goes here, unlocked.
   }
 
  private:
@@ -54,7 +63,8 @@ class Snapshot {
     mutable Mutex mutex;
     std::shared_ptr<const T> value ABSL_GUARDED_BY(mutex);
   };
-  std::array<Place, 16> places_;
+  Mutex set_mutex_;  // of those who set; readers take their place's only
+  std::array<Place, kPlaces> places_;
 };
 
 }  // namespace grpccommon::internal

@@ -83,12 +83,12 @@ struct ClientCredentialsOptions {
 };
 
 /// Tokens of an OAuth 2.0 issuer for this program itself (RFC 6749, section
-/// 4.4), fetched at once and again after 60 to 80 % of their lifetime, so that
-/// an issuer may be away for the rest of it, by a thread of its own. The last
-/// token stays in force while the issuer is away and it is valid.
-/// `scheduler` and `clock` are borrowed and must outlive the provider.
-/// Errors: kInvalidArgument, naming the option; what ReadFile gives for the
-/// secret's file.
+/// 4.4), fetched at once and again after 60 to 80 % of their lifetime, but at
+/// least a second, so that an issuer may be away for the rest of it, by a
+/// thread of its own. The last token stays in force while the issuer is away
+/// and it is valid. `scheduler` and `clock` are borrowed and must outlive the
+/// provider. Errors: kInvalidArgument, naming the option; what ReadFile gives
+/// for the secret's file.
 GRPCCOMMON_EXPORT absl::StatusOr<std::shared_ptr<TokenProvider>>
 CreateClientCredentials(const ClientCredentialsOptions& options,
                         Scheduler& scheduler, const Logger& logger = {},
