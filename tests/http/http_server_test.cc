@@ -226,7 +226,7 @@ TEST_F(HttpServerTest, ReadsARequestThatComesByteByByte) {
   for (const char c : std::string_view(
            "\r\nPOST /echo HTTP/1.1\r\nhost: t\r\n"
            "transfer-encoding: chunked\r\n\r\n"
-           "3;a=\"b;c\"\r\nabc\r\n02\r\nde\r\n0\r\nx-late: 1\r\n\r\n")) {
+           "3;a=\"b;\tc\"\r\nabc\r\n02\r\nde\r\n0\r\nx-late: 1\r\n\r\n")) {
     client.Send({&c, 1});
   }
   EXPECT_EQ(client.ReadResponse().body, "abcde");
@@ -443,6 +443,21 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{Post("transfer-encoding : chunked", "0\r\n\r\n"), 400},
         Attack{"POST /echo HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n"
                "0\r\n\r\n",
+               400},
+        Attack{Post("transfer-encoding: chunked",
+                    "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n"),
+               400},
+        Attack{Post("transfer-encoding: chunked",
+                    "5;a=\"\\\n\"\r\nhello\r\n0\r\n\r\n"),
+               400},
+        Attack{Post("transfer-encoding: chunked",
+                    "5\r\nhello\r\n0;a=\"\n\"\r\n\r\n"),
+               400},
+        Attack{Post("transfer-encoding: chunked",
+                    "5;a=\"\0\"\r\nhello\r\n0\r\n\r\n"s),
+               400},
+        Attack{Post("transfer-encoding: chunked",
+                    "5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n"),
                400}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -779,16 +794,78 @@ TEST_F(HttpServerTest, AStreamToHttp10EndsWithTheConnection) {
   EXPECT_TRUE(response.complete);
 }
 
-TEST_F(HttpServerTest, AStreamToHeadHasNoBody) {
+TEST_F(HttpServerTest, AStreamThatMayHaveNoBodyEndsWithItsHead) {
   Start();
   RawClient client(port());
-  const Writer writer = Hold(client, "HEAD /hold HTTP/1.1\r\nhost: t\r\n\r\n");
-  writer->Start({.body = "a"});
-  EXPECT_TRUE(WriteAndWait(*writer, "b").ok());
-  writer->End();
+  for (const auto& [method, status] :
+       {std::pair("HEAD", 200), std::pair("GET", 204), std::pair("GET", 304)}) {
+    const Writer writer = Hold(
+        client, std::string(method) + " /hold HTTP/1.1\r\nhost: t\r\n\r\n");
+    writer->Start({.status = status, .body = "a"});
+    EXPECT_EQ(client.ReadResponse(/*head_only=*/true).status, status);
+    // However long the handler would go on.
+    client.Send(kGetHello);
+    EXPECT_EQ(client.ReadResponse().body, "hello") << status;
+    EXPECT_EQ(WriteAndWait(*writer, "b").code(),
+              absl::StatusCode::kFailedPrecondition);
+    writer->End();
+  }
+}
+
+TEST_F(HttpServerTest, RefusesToWriteToHeadWithinItsHandlerToo) {
+  std::promise<absl::Status> written;
+  Get("/stream", [&](HttpRequest, Writer writer) {
+    writer->Start({.body = "a"});
+    writer->Write("b", [&written](absl::Status status) {
+      written.set_value(std::move(status));
+    });
+    writer->End();
+  });
+  Start();
+  RawClient client(port());
+  client.Send("HEAD /stream HTTP/1.1\r\nhost: t\r\n\r\n");
   EXPECT_EQ(client.ReadResponse(/*head_only=*/true).status, 200);
+  EXPECT_EQ(written.get_future().get().code(),
+            absl::StatusCode::kFailedPrecondition);
   client.Send(kGetHello);
   EXPECT_EQ(client.ReadResponse().body, "hello");
+}
+
+TEST_F(HttpServerTest, NeverCallsDoneWithinItsWrite) {
+  constexpr int kWrites = 6;
+  // All on the one I/O thread, where a call reaches the connection at once.
+  bool writing = false;
+  int nested = 0;
+  int done = 0;
+  std::promise<void> all_done;
+  Get("/stream", [&](HttpRequest, Writer writer) {
+    const auto write = [&](std::string chunk) {
+      writing = true;
+      writer->Write(std::move(chunk), [&, writer](absl::Status) {
+        if (writing) ++nested;
+        if (++done == kWrites) all_done.set_value();
+      });
+      writing = false;
+    };
+    write("before the start");
+    writer->Start({});
+    write("");
+    write("sent");
+    write("while another is on its way");
+    writer->End();
+    write("after the end");
+    write("");
+  });
+  Start();
+  for (const char* method : {"GET", "HEAD"}) {
+    done = 0;
+    all_done = std::promise<void>();
+    std::future<void> finished = all_done.get_future();
+    RawClient client(port());
+    client.Send(std::string(method) + " /stream HTTP/1.1\r\nhost: t\r\n\r\n");
+    finished.get();
+    EXPECT_EQ(nested, 0) << method;
+  }
 }
 
 TEST_F(HttpServerTest, RefusesASecondChunkWhileOneIsOnItsWay) {

@@ -185,11 +185,14 @@ Connection::Connection(std::shared_ptr<HttpCore> core, Socket socket,
       peer_(std::move(peer)) {}
 
 void Connection::Start() {
+  // The server may have shut down since it accepted.
+  if (state_ == State::kClosed) return;
   BeginRequest();
   Read();
 }
 
 void Connection::Refuse() {
+  if (state_ == State::kClosed) return;
   keep_alive_ = false;
   state_ = State::kHandling;
   BeginExchange();
@@ -507,21 +510,23 @@ void Connection::StartAnswer(HttpResponse response, bool streaming) {
     response = ErrorResponse(absl::InternalError("internal error"));
     streaming = false;
   }
-  body_allowed_ =
+  const bool body_allowed =
       !head_only_ && response.status != 204 && response.status != 304;
   chunked_ = streaming && http11_;
   if (core().draining || (streaming && !http11_)) keep_alive_ = false;
 
   Output output = {.head = FormatHead(response, streaming)};
-  if (body_allowed_ && !response.body.empty()) {
+  if (body_allowed && !response.body.empty()) {
     if (chunked_) {
       absl::StrAppend(&output.head, absl::Hex(response.body.size()), "\r\n");
       output.tail = "\r\n";
     }
     output.body = std::move(response.body);
   }
-  output.last = !streaming;
-  answer_ = streaming ? Answer::kStreaming : Answer::kComplete;
+  // A stream without a body ends here: one that goes on for ever would hold the
+  // connection for nothing.
+  output.last = !streaming || !body_allowed;
+  answer_ = output.last ? Answer::kComplete : Answer::kStreaming;
   Push(std::move(output));
 }
 
@@ -560,13 +565,13 @@ void Connection::Write(std::uint64_t exchange, std::string chunk,
   }
   if (exchange != exchange_ || answer_ != Answer::kStreaming ||
       chunk_waiting_) {
-    Call(done, absl::FailedPreconditionError(
-                   chunk_waiting_ ? "a chunk is on its way"
-                                  : "no stream has been started"));
+    CallLater(std::move(done), absl::FailedPreconditionError(
+                                   chunk_waiting_ ? "a chunk is on its way"
+                                                  : "no stream is open"));
     return;
   }
-  if (chunk.empty() || !body_allowed_) {
-    Call(done, absl::OkStatus());
+  if (chunk.empty()) {
+    CallLater(std::move(done), absl::OkStatus());
     return;
   }
   chunk_waiting_ = true;
@@ -579,13 +584,20 @@ void Connection::Write(std::uint64_t exchange, std::string chunk,
   Push(std::move(output));
 }
 
+void Connection::CallLater(ResponseWriter::Done done, absl::Status status) {
+  if (done == nullptr) return;
+  net::post(strand(),
+            [self = Self(), done = std::move(done),
+             status = std::move(status)] { self->Call(done, status); });
+}
+
 void Connection::End(std::uint64_t exchange) {
   if (state_ == State::kClosed || exchange != exchange_ ||
       answer_ != Answer::kStreaming) {
     return;
   }
   answer_ = Answer::kComplete;
-  Push({.tail = chunked_ && body_allowed_ ? "0\r\n\r\n" : "", .last = true});
+  Push({.tail = chunked_ ? "0\r\n\r\n" : "", .last = true});
 }
 
 void Connection::OnDisconnect(std::uint64_t exchange,

@@ -103,6 +103,10 @@ class Connection : public Session {
   void StartAnswer(HttpResponse response, bool streaming);
   std::string FormatHead(const HttpResponse& response, bool streaming) const;
 
+  // Tells of a Write that sends nothing, and not within it: `done` may write
+  // the next chunk, and so on.
+  void CallLater(ResponseWriter::Done done, absl::Status status);
+
   void Push(Output output);
   void WriteSome();
   void OnWritten(const ErrorCode& error, std::size_t bytes);
@@ -139,7 +143,6 @@ class Connection : public Session {
   bool http11_ = true;
   bool head_only_ = false;  // HEAD
   bool chunked_ = false;
-  bool body_allowed_ = true;  // not for HEAD, 204 and 304
   bool chunk_waiting_ = false;
   std::function<void()> on_disconnect_;
 

@@ -108,6 +108,14 @@ class RequestParser : public beast::http::basic_parser<true> {
 
   void on_chunk_header_impl(std::uint64_t /*size*/, Text extensions,
                             Error& error) override {
+    // Beast takes a bare LF within quotes, where others see the line's end.
+    for (const char c : extensions) {
+      const auto byte = static_cast<unsigned char>(c);
+      if ((byte < 0x20 && byte != '\t') || byte == 0x7f) {
+        error = beast::http::error::bad_chunk_extension;
+        return;
+      }
+    }
     // Each chunk may bring an extension; together they count as header.
     Count(extensions.size(), error);
   }

@@ -62,7 +62,8 @@ struct HttpServerStats {
 ///
 /// Refused with 400 and close, because proxies disagree on them (request
 /// smuggling): `content-length` together with `transfer-encoding`, either of
-/// them twice, any coding but `chunked`, a coding in HTTP/1.0, no or two hosts.
+/// them twice, any coding but `chunked`, a coding in HTTP/1.0, control
+/// characters in chunk extensions, no or two hosts.
 /// Trailers of a request are read and dropped, never taken for headers.
 ///
 /// Thread-safe. Sources: RFC 9110, 9112, 6455.

@@ -94,7 +94,8 @@ GRPCCOMMON_EXPORT HttpResponse ErrorResponse(const absl::Status& error,
 class GRPCCOMMON_EXPORT ResponseWriter {
  public:
   /// `status` is OK when the bytes have been handed to the operating system.
-  /// Runs on an I/O thread of the server; if the connection is gone already, on
+  /// Runs on an I/O thread of the server, never within a `Write` there, so that
+  /// it may write the next chunk; only if the connection is gone already, on
   /// the calling thread before the call returns.
   using Done = std::function<void(absl::Status status)>;
 
@@ -106,11 +107,12 @@ class GRPCCOMMON_EXPORT ResponseWriter {
 
   /// Begins a stream with status and headers, which are sent at once; the body
   /// is the first chunk. The length is unknown to the client: chunked, or for
-  /// HTTP/1.0 until the connection closes.
+  /// HTTP/1.0 until the connection closes. The answer to HEAD, and one with the
+  /// status 204 or 304, has no body: it is complete with this, as after `End`.
   virtual void Start(HttpResponse head) = 0;
 
   /// Sends a chunk. One at a time: wait for `done` before the next, which is
-  /// the back pressure of a slow client. An empty chunk is done at once.
+  /// the back pressure of a slow client. An empty chunk sends nothing.
   /// Errors to `done`: kFailedPrecondition before `Start`, after `End` or while
   /// another chunk is on its way; kUnavailable if the connection is gone;
   /// kDeadlineExceeded if the client took nothing for the write timeout.
