@@ -424,6 +424,8 @@ TEST_F(BidiTest, SurvivesCancellationAtAnyMoment) {
     if (const auto self = stream()) (void)self->Write(item);
     return Flow::kNext;
   };
+  std::atomic<int> cancelled = 0;
+  hooks_.on_cancelled = [&] { ++cancelled; };
   for (int round = 0; round < 100; ++round) {
     grpc::ClientContext context;
     both_ = [this](grpc::CallbackServerContext& server_context) {
@@ -443,6 +445,7 @@ TEST_F(BidiTest, SurvivesCancellationAtAnyMoment) {
     client.join();
     (void)stream->Finish();
     destroyed_.Get();
+    ASSERT_EQ(cancelled, round + 1);
   }
 }
 

@@ -256,6 +256,8 @@ class StreamBidi
   /// The client has sent everything; results may still be written. The default
   /// finishes with OK.
   virtual void OnEnd() { Finish(absl::OkStatus()); }
+  /// As StreamReader's; may run beside OnMessage and OnEnd, and on a thread
+  /// that is in `Write`.
   virtual void OnCancelled() {}
 
  private:
@@ -304,6 +306,8 @@ class StreamBidi
   }
 
   void OnWriteDone(bool ok) final {
+    // gRPC may say so later, or beside this.
+    if (!ok) OnCancel();
     this->Sent(ok);
     bool read;
     {
