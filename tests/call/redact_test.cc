@@ -129,6 +129,45 @@ TEST(RedactTest, OfAnAnyOfUnknownOrBrokenContentOnlyTheSizeRemains) {
   EXPECT_EQ(json::parse(Rendered(account))["extra"]["bytes"], 3);
 }
 
+TEST(RedactTest, OfAnAnyThatIsMuchLargerThanTheLineOnlyTheSizeRemains) {
+  google::protobuf::Any inner;
+  Account large;
+  large.set_password(std::string(1 << 20, 'x'));  // which would be short
+  inner.PackFrom(large);
+  // One within another, whose types take fewer bytes than the limit.
+  for (int i = 0; i < 50; ++i) {
+    google::protobuf::Any outer;
+    outer.PackFrom(inner);
+    inner = std::move(outer);
+  }
+  Account account;
+  *account.mutable_extra() = inner;
+  const std::string size = std::to_string(inner.value().size());
+  EXPECT_EQ(
+      json::parse(Rendered(account, 4096))["extra"].dump(),
+      "{\"@type\":\"type.googleapis.com/google.protobuf.Any\",\"bytes\":" +
+          size + "}");
+}
+
+TEST(RedactTest, WhatIsParsedOfAllAnysTogetherHasALimit) {
+  Account account;
+  Account small;
+  small.set_password(std::string(1000, 'x'));
+  for (int i = 0; i < 100; ++i) account.add_extras()->PackFrom(small);
+  const json extras = json::parse(Rendered(account, 4096 * 4))["extras"];
+  ASSERT_EQ(extras.size(), 100u);
+  EXPECT_EQ(extras[0]["password"], kRedacted);
+  EXPECT_TRUE(json::parse(Rendered(account, 4096 * 4))["extras"][99].contains(
+      "password"));
+  account.mutable_extras(99)->PackFrom([] {
+    Account larger;
+    larger.set_password(std::string(4096 * 4 * 16, 'x'));
+    return larger;
+  }());
+  EXPECT_TRUE(
+      json::parse(Rendered(account, 4096 * 4))["extras"][99].contains("bytes"));
+}
+
 TEST(RedactTest, UnknownFieldsAreLeftOut) {
   Account account;
   Account::GetReflection()->MutableUnknownFields(&account)->AddLengthDelimited(

@@ -31,6 +31,10 @@ using google::protobuf::Reflection;
 
 // Deeper than protobuf itself parses by default.
 constexpr int kMaxDepth = 100;
+// An Any is bytes until it is parsed here, one within another, and its messages
+// may take many times their bytes of memory; so no more is parsed than a
+// rendering of this size may come from.
+constexpr std::size_t kParsedPerByte = 16;
 
 enum class Form {
   kFields,
@@ -110,7 +114,9 @@ using Plans = internal::RedactionPlans;
 class Writer {
  public:
   Writer(std::size_t max_bytes, std::string& out)
-      : out_(out), end_(out.size() + max_bytes) {}
+      : out_(out),
+        end_(out.size() + max_bytes),
+        parseable_(kParsedPerByte * max_bytes) {}
 
   bool full() const { return out_.size() > end_; }
 
@@ -301,15 +307,17 @@ class Writer {
     const Reflection& reflection = *any.GetReflection();
     const std::string url =
         reflection.GetString(any, type.FindFieldByNumber(1));
-    const std::string value =
-        reflection.GetString(any, type.FindFieldByNumber(2));
+    std::string scratch;
+    const std::string& value =
+        reflection.GetStringReference(any, type.FindFieldByNumber(2), &scratch);
     out_.append("{\"@type\":");
     WriteText(url);
     const Descriptor* const inner =
         DescriptorPool::generated_pool()->FindMessageTypeByName(
             url.substr(url.rfind('/') + 1));
     std::unique_ptr<Message> message;
-    if (inner != nullptr) {
+    if (inner != nullptr && value.size() <= parseable_) {
+      parseable_ -= value.size();
       message.reset(
           MessageFactory::generated_factory()->GetPrototype(inner)->New());
     }
@@ -331,6 +339,7 @@ class Writer {
 
   std::string& out_;
   const std::size_t end_;
+  std::size_t parseable_;  // bytes in Anys
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ inline constexpr char kRedacted[] = "[redacted]";
 /// The rendering is protobuf's JSON as far as a log needs it: fields that are
 /// set, by their JSON names. What nobody can tell to be harmless is left out:
 /// unknown fields, extensions, and the content of an Any whose type is not
-/// linked into the program, of which the size remains.
+/// linked into the program, of which the size remains. So it is with one that
+/// is much larger than what may be written of it.
 ///
 /// Immutable, thread-safe. The plan of each reachable type is made once, here.
 class GRPCCOMMON_EXPORT Redactor {
@@ -42,7 +43,8 @@ class GRPCCOMMON_EXPORT Redactor {
 
   /// Appends `message`, which is of the redactor's type, to `out` as one JSON
   /// value and returns true. If that takes more than `max_bytes`, appends the
-  /// beginning of it, which is not JSON then, and returns false.
+  /// beginning of it, which is not JSON then, and returns false. Of what lies
+  /// in Anys, 16 times `max_bytes` are parsed.
   bool AppendJson(const google::protobuf::Message& message,
                   std::size_t max_bytes, std::string& out) const;
 
