@@ -114,7 +114,7 @@ TEST(CompilePolicyTest, AMethodOverridesEachDefaultOnItsOwn) {
   const v1::MethodContract defaults = Contract(
       "access { authenticated: true } timeout { seconds: 3 } "
       "rate_limit { rate: 5 key: KEY_METHOD } max_request_bytes: 100 "
-      "priority: PRIORITY_SHEDDABLE handler_checks_messages: true");
+      "priority: PRIORITY_SHEDDABLE");
   const absl::StatusOr<MethodPolicy> same = Compile({}, defaults);
   ASSERT_TRUE(same.ok()) << same.status();
   EXPECT_EQ(same->access.kind, AccessRule::Kind::kAuthenticated);
@@ -122,7 +122,6 @@ TEST(CompilePolicyTest, AMethodOverridesEachDefaultOnItsOwn) {
   EXPECT_EQ(same->rate_limit->key, RateLimitKey::kMethod);
   EXPECT_THAT(same->max_request_bytes, Optional(100u));
   EXPECT_EQ(same->priority, CallPriority::kSheddable);
-  EXPECT_TRUE(same->handler_checks_messages);
 
   const absl::StatusOr<MethodPolicy> other =
       Compile(Contract("timeout { nanos: 500000000 } rate_limit { rate: 7 } "
@@ -135,6 +134,15 @@ TEST(CompilePolicyTest, AMethodOverridesEachDefaultOnItsOwn) {
   EXPECT_EQ(other->rate_limit->key, RateLimitKey::kPrincipal);
   EXPECT_THAT(other->max_request_bytes, Optional(1u));
   EXPECT_EQ(other->priority, CallPriority::kNormal);
+}
+
+TEST(CompilePolicyTest, OnlyAMethodSaysThatItsHandlerChecksMessages) {
+  const v1::MethodContract checks = Contract("handler_checks_messages: true");
+  EXPECT_TRUE(Compile(checks)->handler_checks_messages);
+  const absl::Status status = Compile({}, checks).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("set it on the methods"));
 }
 
 TEST(CompilePolicyTest, ABrokenDefaultIsNotHiddenByWhatOverridesIt) {

@@ -143,8 +143,15 @@ absl::Status Apply(const v1::MethodContract& contract, MethodPolicy& policy) {
 absl::StatusOr<MethodPolicy> CompilePolicy(
     const google::protobuf::MethodDescriptor& method) {
   MethodPolicy policy;
-  absl::Status valid =
-      Apply(method.service()->options().GetExtension(v1::defaults), policy);
+  const v1::MethodContract& defaults =
+      method.service()->options().GetExtension(v1::defaults);
+  absl::Status valid = Apply(defaults, policy);
+  if (defaults.handler_checks_messages()) {
+    // False and absent are the same on the wire.
+    valid.Update(absl::InvalidArgumentError(
+        "handler_checks_messages in the service's defaults: set it on the "
+        "methods whose handlers do, for no method could say otherwise"));
+  }
   valid.Update(Apply(method.options().GetExtension(v1::method), policy));
   if (!valid.ok()) {
     return absl::Status(
