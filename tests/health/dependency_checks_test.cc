@@ -54,7 +54,8 @@ class DependencyChecksTest : public ::testing::Test {
   testing::FakeScheduler scheduler_{clock_};
   std::shared_ptr<testing::RecordingLogSink> log_ =
       std::make_shared<testing::RecordingLogSink>();
-  std::unique_ptr<HealthRegistry> registry_ = *HealthRegistry::Create();
+  std::unique_ptr<HealthRegistry> registry_ =
+      std::make_unique<HealthRegistry>();
   int runs_ = 0;
   std::optional<absl::Status> answer_ = absl::OkStatus();  // none: hangs
   Done hanging_;
@@ -290,7 +291,7 @@ TEST_F(DependencyChecksTest, ABlockingCheckHasItsOwnThread) {
                                 })
                   .ok());
   std::promise<void> changed;
-  const auto watch = *registry_->Watch("", [&] { changed.set_value(); });
+  const auto watch = registry_->Watch("", [&] { changed.set_value(); });
   clock_.Advance(500ms);  // returns, though the check blocks
   EXPECT_NE(ran_on.get_future().get(), std::this_thread::get_id());
   EXPECT_EQ(status(), DependencyStatus::kPending);
@@ -341,7 +342,7 @@ TEST_F(DependencyChecksTest, ADoneAfterTheEndDoesNothing) {
 }
 
 TEST(DependencyChecksThreadTest, WorksOnTheRealScheduler) {
-  const auto registry = *HealthRegistry::Create();
+  const auto registry = std::make_unique<HealthRegistry>();
   registry->SetServing("", ServingStatus::kServing);
   const auto scheduler = CreateScheduler();
   std::promise<void> enough;

@@ -41,7 +41,7 @@ class RealServer {
  public:
   explicit RealServer(const std::string& address = "127.0.0.1:0") {
     grpc::ServerBuilder builder;
-    builder.RegisterService(&service_.service());
+    builder.RegisterService(&service_->service());
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     server_ = builder.BuildAndStart();
@@ -51,16 +51,17 @@ class RealServer {
     server_->Shutdown(std::chrono::system_clock::now());
     server_->Wait();
   }
-  HealthRegistry& registry() { return *registry_; }
-  HealthService& service() { return service_; }
+  HealthRegistry& registry() { return registry_; }
+  HealthService& service() { return *service_; }
   const std::string& address() const { return address_; }
   void WaitForWatches(std::size_t count) {
-    while (registry_->watches() != count) std::this_thread::yield();
+    while (registry_.watches() != count) std::this_thread::yield();
   }
 
  private:
-  const std::unique_ptr<HealthRegistry> registry_ = *HealthRegistry::Create();
-  HealthService service_{*registry_};
+  HealthRegistry registry_;
+  const std::unique_ptr<HealthService> service_ =
+      *HealthService::Create(registry_);
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

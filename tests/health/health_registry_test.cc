@@ -18,7 +18,8 @@ constexpr ServingStatus kNotServing = ServingStatus::kNotServing;
 
 class HealthRegistryTest : public ::testing::Test {
  protected:
-  std::unique_ptr<HealthRegistry> registry_ = *HealthRegistry::Create();
+  std::unique_ptr<HealthRegistry> registry_ =
+      std::make_unique<HealthRegistry>();
 };
 
 TEST_F(HealthRegistryTest, BeginsNotServing) {
@@ -80,7 +81,7 @@ TEST_F(HealthRegistryTest, AReleaseMayOvertakeItsHold) {
 
 TEST_F(HealthRegistryTest, TellsWatchersOfTheirServiceAndOnlyOfChanges) {
   int changes = 0;
-  const auto watch = *registry_->Watch("a", [&] { ++changes; });
+  const auto watch = registry_->Watch("a", [&] { ++changes; });
   EXPECT_EQ(watch->Current(), ServingStatus::kServiceUnknown);
   registry_->SetServing("a", kServing);
   EXPECT_EQ(changes, 1);
@@ -105,7 +106,7 @@ TEST_F(HealthRegistryTest, TellsWatchersOfTheirServiceAndOnlyOfChanges) {
 
 TEST_F(HealthRegistryTest, AWatcherMayCallBackAndEndItself) {
   std::unique_ptr<HealthRegistryWatch> watch;
-  watch = *registry_->Watch("a", [&] {
+  watch = registry_->Watch("a", [&] {
     EXPECT_EQ(registry_->Get("a"), kServing);
     watch.reset();
   });
@@ -114,21 +115,16 @@ TEST_F(HealthRegistryTest, AWatcherMayCallBackAndEndItself) {
   registry_->SetServing("a", kNotServing);
 }
 
-TEST_F(HealthRegistryTest, BoundsTheWatchesThatAreOpen) {
-  registry_ = *HealthRegistry::Create({.max_watches = 2});
-  auto first = *registry_->Watch("a", [] {});
-  const auto second = *registry_->Watch("b", [] {});
-  EXPECT_EQ(registry_->Watch("c", [] {}).status().code(),
-            absl::StatusCode::kResourceExhausted);
+TEST_F(HealthRegistryTest, CountsTheWatchesThatAreOpen) {
+  auto first = registry_->Watch("a", [] {});
+  const auto second = registry_->Watch("b", [] {});
   EXPECT_EQ(registry_->watches(), 2u);
   first.reset();
-  EXPECT_TRUE(registry_->Watch("c", [] {}).ok());
-  EXPECT_EQ(HealthRegistry::Create({.max_watches = 0}).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->watches(), 1u);
 }
 
 TEST_F(HealthRegistryTest, AWatchMayOutliveTheRegistry) {
-  const auto watch = *registry_->Watch("", [] {});
+  const auto watch = registry_->Watch("", [] {});
   registry_.reset();
   EXPECT_EQ(watch->Current(), kNotServing);
 }
@@ -138,7 +134,7 @@ TEST_F(HealthRegistryTest, NeverMissesTheLastChange) {
   std::atomic<ServingStatus> seen = ServingStatus::kUnknown;
   std::unique_ptr<HealthRegistryWatch> watch;
   std::atomic<bool> ready = false;
-  watch = *registry_->Watch("a", [&] {
+  watch = registry_->Watch("a", [&] {
     if (ready) seen = watch->Current();
   });
   ready = true;

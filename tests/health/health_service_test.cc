@@ -25,10 +25,11 @@ class HealthServiceTest : public ::testing::Test {
   HealthServiceTest() { Start({}); }
   ~HealthServiceTest() override { Stop(); }
 
-  void Start(HealthRegistryOptions options) {
+  void Start(const HealthServiceOptions& options) {
     Stop();
-    registry_ = *HealthRegistry::Create(options);
-    service_ = std::make_unique<HealthService>(*registry_);
+    service_.reset();
+    registry_ = std::make_unique<HealthRegistry>();
+    service_ = *HealthService::Create(*registry_, options);
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_->service());
     // A socket, for gRPC 1.51 crashes on an in-process channel that is used
@@ -196,6 +197,21 @@ TEST_F(HealthServiceTest, RefusesMoreWatchesThanTheLimit) {
   const Reader second = Watch(context, "");
   EXPECT_EQ(Next(second), proto::HealthCheckResponse::NOT_SERVING);
   context.TryCancel();
+}
+
+TEST_F(HealthServiceTest, ThoseOfTheProcessAreNotAmongThem) {
+  Start({.max_watches = 1});
+  const auto own = registry_->Watch("a", [] {});
+  grpc::ClientContext context;
+  const Reader reader = Watch(context, "");
+  EXPECT_EQ(Next(reader), proto::HealthCheckResponse::NOT_SERVING);
+  context.TryCancel();
+}
+
+TEST_F(HealthServiceTest, RefusesALimitThatServesNobody) {
+  EXPECT_EQ(
+      HealthService::Create(*registry_, {.max_watches = 0}).status().code(),
+      absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(HealthServiceTest, EndsWatchesSoThatAServerCanDrain) {

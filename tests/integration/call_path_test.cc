@@ -732,6 +732,121 @@ TEST(StreamReaderTest, HalfAnUploadIsNeverTakenForAWholeOne) {
   EXPECT_GE(uploads.lost, lost);
 }
 
+// An observer that is slow at messages.
+class SlowObserver : public ServerInterceptor {
+ public:
+  std::promise<void> received;
+  std::atomic<bool> finished{false};
+  std::atomic<bool> overlapped{false};
+
+  std::string_view name() const override { return "slow_observer"; }
+  Stage stage() const override { return Stage::kObserve; }
+  absl::StatusOr<Hooks> Register(const Method& /*method*/) override {
+    return Hooks{.received = true};
+  }
+  absl::Status OnReceived(ServerCall& /*call*/,
+                          const google::protobuf::Message*) override {
+    inside_ = true;
+    received.set_value();
+    // Long enough for an end that does not wait for this.
+    const auto until = std::chrono::steady_clock::now() + 50ms;
+    while (!finished && std::chrono::steady_clock::now() < until) {
+    }
+    inside_ = false;
+    // Too late to refuse what has ended.
+    return finished ? absl::InternalError("after the end") : absl::OkStatus();
+  }
+  void OnFinish(ServerCall& /*call*/, grpc::Status& /*status*/) override {
+    overlapped = inside_.load();
+    finished = true;
+  }
+
+ private:
+  std::atomic<bool> inside_{false};
+};
+
+// Its calls are ended by the test, while they wait for a message.
+class EndedFromOutside : public EchoService::CallbackService {
+ public:
+  class Reactor : public grpc::ServerReadReactor<EchoRequest> {
+   public:
+    Reactor() { StartRead(&request_); }
+    void OnDone() override { delete this; }
+
+   private:
+    EchoRequest request_;
+  };
+  std::promise<Reactor*> begun;
+
+ private:
+  grpc::ServerReadReactor<EchoRequest>* ClientStream(
+      grpc::CallbackServerContext* /*context*/,
+      EchoResponse* /*response*/) override {
+    auto* const reactor = new Reactor;
+    begun.set_value(reactor);
+    return reactor;
+  }
+};
+
+TEST(CallbackStreamTest, AMessageIsObservedBeforeTheEndOrNotAtAll) {
+  EndedFromOutside service;
+  const auto observer = std::make_shared<SlowObserver>();
+  auto server = *Server::Create(
+      {.name = "echo",
+       .grpc_address = "127.0.0.1:0",
+       .drain_delay = 0s,
+       .log_sink = std::make_shared<testing::RecordingLogSink>()});
+  server->Add<EchoService>(service).Use(observer);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = EchoService::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
+                          grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  EchoResponse response;
+  const auto writer = stub->ClientStream(&context, &response);
+  auto* const reactor = service.begun.get_future().get();
+  writer->Write(EchoRequest());
+  observer->received.get_future().wait();
+  reactor->Finish(grpc::Status::OK);
+  EXPECT_TRUE(writer->Finish().ok());
+  EXPECT_TRUE(observer->finished);
+  EXPECT_FALSE(observer->overlapped);
+  server->Shutdown(0s, 5s);
+}
+
+// A unary call whose client does not read the reply, which is larger than what
+// the server may send until it does.
+TEST_P(StyleTest, AReplyOnItsWayIsNotCutByTheEnd) {
+  constexpr int kBytes = 16 << 20;
+  TestServer server(GetParam(), false, {},
+                    {.max_receive_message_bytes = 2 * kBytes,
+                     .max_send_message_bytes = 2 * kBytes});
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(2 * kBytes);
+  const auto channel = grpc::CreateCustomChannel(
+      server.address(), grpc::InsecureChannelCredentials(), arguments);
+  grpc::ClientContext context;
+  const auto call = TestServer::BeginCall(*channel, context);
+  EchoRequest request;
+  request.set_text(std::string(kBytes, 'x'));
+  const grpc::Slice bytes(request.SerializeAsString());
+  call->Write(grpc::ByteBuffer(&bytes, 1));
+  call->WritesDone();
+  call->WaitForInitialMetadata();
+  auto ending = std::async(std::launch::async,
+                           [&] { server.server().Shutdown(0s, 1min); });
+  // Longer than connections without a call have.
+  EXPECT_EQ(ending.wait_for(1500ms), std::future_status::timeout);
+  EXPECT_EQ(server.running_calls(), 1);
+  grpc::ByteBuffer reply;
+  EXPECT_TRUE(call->Read(&reply));
+  EXPECT_EQ(reply.Length(), bytes.size());
+  const grpc::Status status = call->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  ending.get();
+  EXPECT_EQ(server.running_calls(), 0);
+}
+
 TEST_P(StyleTest, AClientThatGoesAfterItsLastMessageSentNoLargeOne) {
   const auto recorder = std::make_shared<CallRecorder>();
   TestServer server(GetParam(), false, [&](Server& s) { s.Use(recorder); });

@@ -825,6 +825,21 @@ class BrokenRegistry : public Registry {
   }
 };
 
+TEST_F(ServerTest, AnnouncementsTakeNoHealthWatchesFromClients) {
+  const auto server =
+      *Create({.grpc_address = "127.0.0.1:0",
+               .announce = {.uri = "memory:", .services = {"one", "two"}},
+               .max_health_watches = 1});
+  ASSERT_THAT(server->Start(), IsOk());
+  namespace proto = grpc::health::v1;
+  const auto health = proto::Health::NewStub(Plaintext(server->grpc_port()));
+  grpc::ClientContext context;
+  const auto watch = health->Watch(&context, proto::HealthCheckRequest());
+  proto::HealthCheckResponse response;
+  EXPECT_TRUE(watch->Read(&response));
+  context.TryCancel();
+}
+
 TEST_F(ServerTest, AnExceptionOutOfStartLeavesNothingBehind) {
   const auto server =
       *Create({.grpc_address = "127.0.0.1:0",
@@ -1173,6 +1188,72 @@ TEST(ServerProcessDeathTest, ASecondSignalSkipsTheDrain) {
   }
   waiter.join();
   EXPECT_EQ(code.get(), 0);
+}
+
+// A server whose dependency check never returns, in a process that tells when
+// it runs; with what ends its start, if anything.
+Process StuckInACheck(const std::string& log,
+                      std::shared_ptr<Registry> registry = nullptr,
+                      std::shared_ptr<std::promise<void>> checking =
+                          std::make_shared<std::promise<void>>()) {
+  return Process([=](int ready) {
+    std::signal(SIGINT, SIG_IGN);
+    auto server = *Server::Create(
+        {.name = "child",
+         .grpc_address = "127.0.0.1:0",
+         .drain_delay = 0s,
+         .stuck_timeout = 100ms,
+         .announce = {.registry = registry, .services = {"one"}},
+         .log = {.destination = log}});
+    server->AddBlockingCheck(
+        {.name = "database", .interval = 10ms, .timeout = 10ms},
+        [=]() -> absl::Status {
+          if (write(ready, "r", 1) != 1) std::abort();
+          checking->set_value();
+          while (true) pause();
+        });
+    return server->Run();
+  });
+}
+
+std::string TextOf(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+TEST(ServerProcessDeathTest, ADependencyCheckThatHangsDoesNotHoldUpTheEnd) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  const Process process = StuckInACheck(log);
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 70);
+  EXPECT_THAT(TextOf(log), HasSubstr("a dependency check does not end"));
+}
+
+// Refuses once a check runs.
+class LateRegistry : public BrokenRegistry {
+ public:
+  explicit LateRegistry(std::shared_ptr<std::promise<void>> checking)
+      : checking_(std::move(checking)) {}
+  absl::StatusOr<std::unique_ptr<Registration>> Register(
+      std::string /*service*/, Instance /*instance*/,
+      RegistrationOptions /*options*/) override {
+    checking_->get_future().wait();
+    return absl::UnavailableError("no such registry");
+  }
+
+ private:
+  const std::shared_ptr<std::promise<void>> checking_;
+};
+
+TEST(ServerProcessDeathTest, NorThatOfAFailedStart) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  const auto checking = std::make_shared<std::promise<void>>();
+  const Process process =
+      StuckInACheck(log, std::make_shared<LateRegistry>(checking), checking);
+  EXPECT_EQ(process.Wait(), 70);
+  EXPECT_THAT(TextOf(log), HasSubstr("no such registry"));
 }
 
 // Abseil's answer to mutexes that are locked in the other order.

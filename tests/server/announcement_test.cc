@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+#include <thread>
+
 #include "grpccommon/registry/memory_registry.h"
 #include "grpccommon/testing/fake_clock.h"
 #include "grpccommon/testing/status_matchers.h"
@@ -37,7 +41,7 @@ class AnnouncementTest : public ::testing::Test {
   FakeClock clock_;
   FakeScheduler scheduler_{clock_};
   std::shared_ptr<Registry> registry_ = CreateMemoryRegistry(scheduler_);
-  std::unique_ptr<HealthRegistry> health_ = *HealthRegistry::Create();
+  std::unique_ptr<HealthRegistry> health_ = std::make_unique<HealthRegistry>();
   InstanceSet seen_;
   std::unique_ptr<InstanceWatch> watch_ = *registry_->Watch(
       "orders", [this](const InstanceSet& set) { seen_ = set; });
@@ -79,6 +83,70 @@ TEST_F(AnnouncementTest, TakesTheNamesThatItIsGiven) {
   ASSERT_EQ(seen_.instances.size(), 1u);
   // The server's health does not know the name.
   EXPECT_TRUE(seen_.instances[0].healthy);
+}
+
+// Whose registrations are slow to change, and must not outlive it.
+class SlowRegistry : public Registry {
+ public:
+  struct Events {
+    std::promise<void> updating;
+    std::promise<void> update;
+    std::atomic<int> registrations{0};
+    std::atomic<int> left_at_the_end{0};
+  };
+
+  explicit SlowRegistry(Events& events) : events_(events) {}
+  ~SlowRegistry() override {
+    events_.left_at_the_end = events_.registrations.load();
+  }
+
+  absl::StatusOr<std::unique_ptr<Registration>> Register(
+      std::string /*service*/, Instance /*instance*/,
+      RegistrationOptions /*options*/) override {
+    class Place : public Registration {
+     public:
+      explicit Place(Events& events) : events_(events) {
+        ++events_.registrations;
+      }
+      ~Place() override { --events_.registrations; }
+      absl::Status Update(Instance /*instance*/) override {
+        events_.updating.set_value();
+        events_.update.get_future().wait();
+        return absl::OkStatus();
+      }
+      absl::Status WaitRegistered(Clock::Duration /*timeout*/) override {
+        return absl::OkStatus();
+      }
+
+     private:
+      Events& events_;
+    };
+    return std::make_unique<Place>(events_);
+  }
+  absl::StatusOr<std::unique_ptr<InstanceWatch>> Watch(
+      std::string /*service*/, OnChange /*on_change*/) override {
+    return absl::UnimplementedError("nobody watches");
+  }
+
+ private:
+  Events& events_;
+};
+
+TEST_F(AnnouncementTest, WaitsForAChangeThatIsUnderWay) {
+  health_->SetServing("orders", ServingStatus::kServing);
+  SlowRegistry::Events events;
+  auto announcement =
+      *Announcement::Create(std::make_shared<SlowRegistry>(events), {},
+                            "127.0.0.1:1", {"orders"}, *health_, Logger());
+  std::thread changing([this] { health_->Hold({"orders"}); });
+  events.updating.get_future().wait();
+  auto ending = std::async(std::launch::async, [&] { announcement.reset(); });
+  EXPECT_EQ(ending.wait_for(std::chrono::milliseconds(50)),
+            std::future_status::timeout);
+  events.update.set_value();
+  ending.get();
+  changing.join();
+  EXPECT_EQ(events.left_at_the_end, 0);
 }
 
 TEST_F(AnnouncementTest, SaysWhatTheRegistryRefuses) {

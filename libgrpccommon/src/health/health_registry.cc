@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "absl/memory/memory.h"
-#include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
 
 namespace grpccommon {
@@ -37,9 +35,6 @@ struct HealthRegistry::State {
       return !own.has_value() && holds == 0 && watches.empty();
     }
   };
-
-  explicit State(const HealthRegistryOptions& registry_options)
-      : options(registry_options) {}
 
   ServingStatus StatusOf(const Service& service) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
@@ -105,7 +100,6 @@ struct HealthRegistry::State {
     }
   }
 
-  const HealthRegistryOptions options;
   mutable Mutex mutex;
   std::map<std::string, Service, std::less<>> services ABSL_GUARDED_BY(mutex);
   int holds_on_all ABSL_GUARDED_BY(mutex) = 0;
@@ -113,16 +107,7 @@ struct HealthRegistry::State {
   std::size_t watches ABSL_GUARDED_BY(mutex) = 0;
 };
 
-absl::StatusOr<std::unique_ptr<HealthRegistry>> HealthRegistry::Create(
-    const HealthRegistryOptions& options) {
-  const absl::Status valid = CheckRange(
-      "max_watches", static_cast<double>(options.max_watches), 1, 1e6);
-  if (!valid.ok()) return valid;
-  return absl::WrapUnique(new HealthRegistry(options));
-}
-
-HealthRegistry::HealthRegistry(const HealthRegistryOptions& options)
-    : state_(std::make_shared<State>(options)) {
+HealthRegistry::HealthRegistry() : state_(std::make_shared<State>()) {
   SetServing("", ServingStatus::kNotServing);
 }
 
@@ -170,7 +155,7 @@ std::map<std::string, ServingStatus> HealthRegistry::List() const {
   return all;
 }
 
-absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> HealthRegistry::Watch(
+std::unique_ptr<HealthRegistryWatch> HealthRegistry::Watch(
     std::string_view service, OnChange on_change) {
   class WatchImpl : public HealthRegistryWatch {
    public:
@@ -200,9 +185,6 @@ absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> HealthRegistry::Watch(
 
   auto listener = std::make_shared<const OnChange>(std::move(on_change));
   const MutexLock lock(state_->mutex);
-  if (state_->watches >= state_->options.max_watches) {
-    return absl::ResourceExhaustedError("too many health watches are open");
-  }
   auto watch = std::make_unique<WatchImpl>(state_, service);
   state_->services[std::string(service)].watches[watch.get()] =
       std::move(listener);

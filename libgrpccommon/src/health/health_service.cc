@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/memory/memory.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "grpccommon/base/check_range.h"
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
 #include "grpcpp/server_context.h"
@@ -33,23 +35,18 @@ class WatchReactor
     : public grpc::ServerWriteReactor<proto::HealthCheckResponse>,
       public std::enable_shared_from_this<WatchReactor> {
  public:
-  // `release` drops the owner's reference.
+  // `release` drops the owner's reference, once.
   explicit WatchReactor(std::function<void(WatchReactor*)> release)
       : release_(std::move(release)) {}
 
   void Begin(HealthRegistry& registry, const std::string& service) {
-    absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
+    std::unique_ptr<HealthRegistryWatch> watch =
         registry.Watch(service, [weak = weak_from_this()] {
           if (const auto reactor = weak.lock()) reactor->Advance();
         });
-    if (!watch.ok()) {
-      End(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                       std::string(watch.status().message())));
-      return;
-    }
     {
       const MutexLock lock(mutex_);
-      watch_ = *std::move(watch);
+      watch_ = std::move(watch);
     }
     Advance();
   }
@@ -74,14 +71,11 @@ class WatchReactor
   void OnCancel() override { End(grpc::Status::CANCELLED); }
 
   void OnDone() override {
-    std::unique_ptr<HealthRegistryWatch> watch;
-    {
-      const MutexLock lock(mutex_);
-      watch = std::move(watch_);
-    }
-    watch.reset();
-    const std::function<void(WatchReactor*)> release = std::move(release_);
-    release(this);  // which may be gone afterwards
+    const auto self = shared_from_this();
+    release_(this);
+    std::unique_ptr<HealthRegistryWatch> watch;  // ends without the lock
+    const MutexLock lock(mutex_);
+    watch = std::move(watch_);
   }
 
  private:
@@ -125,7 +119,8 @@ class WatchReactor
 
 class HealthService::Impl : public proto::Health::CallbackService {
  public:
-  explicit Impl(HealthRegistry& registry) : registry_(registry) {}
+  Impl(HealthRegistry& registry, std::size_t max_watches)
+      : registry_(registry), max_watches_(max_watches) {}
 
   grpc::ServerUnaryReactor* Check(
       grpc::CallbackServerContext* context,
@@ -167,13 +162,18 @@ class HealthService::Impl : public proto::Health::CallbackService {
     const auto reactor = std::make_shared<WatchReactor>(
         [this](WatchReactor* done) { Release(done); });
     bool ended;
+    bool too_many;
     {
       const MutexLock lock(mutex_);
+      too_many = watches_.size() >= max_watches_;
       watches_[reactor.get()] = reactor;
       ended = ended_;
     }
     if (ended) {
       reactor->End(Ending());
+    } else if (too_many) {
+      reactor->End(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                "too many health watches are open"));
     } else if (request->ByteSizeLong() > kMostWatchRequestBytes) {
       reactor->End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
                                 "the request is larger than 1024 bytes"));
@@ -208,6 +208,7 @@ class HealthService::Impl : public proto::Health::CallbackService {
   }
 
   HealthRegistry& registry_;
+  const std::size_t max_watches_;
   Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   // Until gRPC is done with them.
@@ -215,8 +216,17 @@ class HealthService::Impl : public proto::Health::CallbackService {
       ABSL_GUARDED_BY(mutex_);
 };
 
-HealthService::HealthService(HealthRegistry& registry)
-    : impl_(std::make_unique<Impl>(registry)) {}
+absl::StatusOr<std::unique_ptr<HealthService>> HealthService::Create(
+    HealthRegistry& registry, const HealthServiceOptions& options) {
+  const absl::Status valid = CheckRange(
+      "max_watches", static_cast<double>(options.max_watches), 1, 1e6);
+  if (!valid.ok()) return valid;
+  return absl::WrapUnique(
+      new HealthService(std::make_unique<Impl>(registry, options.max_watches)));
+}
+
+HealthService::HealthService(std::unique_ptr<Impl> impl)
+    : impl_(std::move(impl)) {}
 
 HealthService::~HealthService() = default;
 

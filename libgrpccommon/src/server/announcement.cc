@@ -111,18 +111,26 @@ class Announcement::Service {
     absl::StatusOr<std::unique_ptr<Registration>> registration =
         registry.Register(name_, std::move(instance), lease);
     if (!registration.ok()) return registration.status();
-    registration_ = *std::move(registration);
-    absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> watch =
+    std::unique_ptr<HealthRegistryWatch> watch =
         health.Watch(name_, [weak = std::weak_ptr<Service>(self)] {
           if (const auto service = weak.lock()) service->Follow();
         });
-    if (!watch.ok()) return watch.status();
     {
       const MutexLock lock(mutex_);
-      watch_ = *std::move(watch);
+      registration_ = *std::move(registration);
+      watch_ = std::move(watch);
     }
     Follow();
     return absl::OkStatus();
+  }
+
+  // Takes the instance out of the registry, which is not used after this.
+  void End() {
+    std::unique_ptr<Registration> registration;
+    std::unique_ptr<HealthRegistryWatch> watch;
+    const MutexLock lock(mutex_);
+    registration.swap(registration_);
+    watch.swap(watch_);
   }
 
  private:
@@ -144,11 +152,15 @@ class Announcement::Service {
 
   const std::string name_;
   Logger logger_;
-  std::unique_ptr<Registration> registration_;
   Mutex mutex_;
   Instance instance_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Registration> registration_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<HealthRegistryWatch> watch_ ABSL_GUARDED_BY(mutex_);
 };
+
+Announcement::~Announcement() {
+  for (const std::shared_ptr<Service>& service : services_) service->End();
+}
 
 absl::StatusOr<std::unique_ptr<Announcement>> Announcement::Create(
     std::shared_ptr<Registry> registry, const AnnounceOptions& options,

@@ -45,6 +45,11 @@ class Announcement {
       std::string address, std::vector<std::string> services,
       HealthRegistry& health, const Logger& logger);
 
+  Announcement() = default;
+  ~Announcement();
+  Announcement(const Announcement&) = delete;
+  Announcement& operator=(const Announcement&) = delete;
+
  private:
   class Service;
   // Outlives the registrations.

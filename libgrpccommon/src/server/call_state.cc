@@ -79,6 +79,8 @@ void NoteUnread(absl::Status why) { noted_fault = std::move(why); }
                            "the call ended before it was answered");
     Finish(status);
   }
+  // Only now is everything sent.
+  if (method_ != nullptr) environment_.running.Add(-1);
   ServerCallDriver::Unbind(call_);
   delete refusal_.load(std::memory_order_acquire);
 }
@@ -339,6 +341,8 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     return;
   }
   read_mark_.Take();
+  const MutexLock lock(receiving_mutex_);
+  if (receiving_ended_) return;  // the handler cares no more, nor may observers
   if (refusal_.load(std::memory_order_acquire) != nullptr) {
     ServerCallDriver::set_read_failed(call_);
     FailRead(batch);
@@ -368,10 +372,18 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   }
 }
 
+// A callback handler may end its call while a read is outstanding.
+void CallState::EndReceiving() {
+  const MutexLock lock(receiving_mutex_);
+  receiving_ended_ = true;
+}
+
 // The client has sent its last, or a read failed.
 void CallState::NothingReceived() {
   const absl::Status why = WhyNothing();
   if (why.ok()) return;
+  const MutexLock lock(receiving_mutex_);
+  if (receiving_ended_) return;
   ServerCallDriver::set_read_failed(call_);
   if (absl::IsCancelled(why)) {
     ServerCallDriver::set_cancelled(call_);
@@ -438,6 +450,7 @@ absl::Status CallState::WhyNothing() {
 
 [[gnu::hot]] void CallState::SendStatus(
     grpc::experimental::InterceptorBatchMethods& batch) {
+  if (method_->method.client_streams()) EndReceiving();
   const bool has_message = batch.QueryInterceptionHookPoint(
       InterceptionHookPoints::PRE_SEND_MESSAGE);
   grpc::Status status = batch.GetSendStatus();
@@ -524,7 +537,6 @@ bool CallState::IsLate() const {
       return absl::OkStatus();
     }).IgnoreError();
   }
-  environment_.running.Add(-1);
 }
 
 }  // namespace grpccommon::internal

@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "base/grpc_compat.h"
 #include "call/read_mark.h"
 #include "call/server_call_driver.h"
 #include "grpccommon/base/baton.h"
+#include "grpccommon/base/mutex.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/base/thread_slot.h"
 #include "grpccommon/call/server_call.h"
@@ -52,8 +54,8 @@ struct GuardedMethod {
   bool raw = false;
 };
 
-/// Calls that are between the start of their chain and its end, counted so that
-/// threads do not disturb each other.
+/// Calls from the start of their chain until all of their reply is sent,
+/// counted so that threads do not disturb each other.
 class RunningCalls {
  public:
   void Add(std::int64_t change) {
@@ -184,6 +186,7 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   absl::Status RunStart(const ChainStep& step);
   void Received(grpc::experimental::InterceptorBatchMethods& batch);
   void NothingReceived();
+  void EndReceiving();
   absl::Status WhyNothing();
   void BeforeRead(grpc::experimental::InterceptorBatchMethods& batch);
   void BeforeSend(grpc::experimental::InterceptorBatchMethods& batch);
@@ -208,6 +211,10 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   std::atomic<bool> watches_reads_{false};
   ReadMark read_mark_;
   grpc_completion_queue* read_queue_ = nullptr;
+  // Of a client stream: what a message does to the call is done before the end,
+  // or not at all.
+  Mutex receiving_mutex_;
+  bool receiving_ended_ ABSL_GUARDED_BY(receiving_mutex_) = false;
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

@@ -374,10 +374,10 @@ struct Server::Impl {
   // Up to Listen, which a Shutdown meanwhile waits for.
   absl::Status Prepare(std::shared_ptr<Registry>& registry);
   absl::Status BeginListening();
-  // Without `serving`, what Serve began is undone.
-  void EndStart(bool serving);
+  // After an error, what Serve began is undone.
+  void EndStart(const absl::Status& started);
   absl::Status BeginChecks();
-  void EndChecks();
+  void EndChecks(const absl::Status& started);
   // Whether it is too late to add something; says so if it is.
   bool TooLateFor(std::string_view what);
   void SetHealth(ServingStatus status) const;
@@ -387,7 +387,9 @@ struct Server::Impl {
   std::string VersionJson() const;
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
-  void ExitIfStuck();
+  // Waits until `done`. In a process that Run owns, it ends that if it takes
+  // too long, saying why.
+  void AwaitOrExit(const bool Impl::*done, std::string_view why);
   // Waits until every call has ended, `grace_period` is over, or ShutdownNow
   // was called; true in the first case.
   bool WaitForCalls(nanoseconds grace_period);
@@ -422,8 +424,7 @@ struct Server::Impl {
 
   Mutex mutex;
   CondVar changed;
-  // Requests for the report keep them a moment longer.
-  std::shared_ptr<DependencyChecks> checks ABSL_GUARDED_BY(mutex);
+  std::unique_ptr<DependencyChecks> checks ABSL_GUARDED_BY(mutex);
   ServerPhase phase ABSL_GUARDED_BY(mutex) = ServerPhase::kCreated;
   bool start_begun ABSL_GUARDED_BY(mutex) = false;
   bool listening_begun ABSL_GUARDED_BY(mutex) = false;
@@ -436,7 +437,8 @@ struct Server::Impl {
   bool ended ABSL_GUARDED_BY(mutex) = false;
   bool hurry ABSL_GUARDED_BY(mutex) = false;
   bool calls_ended ABSL_GUARDED_BY(mutex) = false;
-  // Run owns the process and may end it over handlers that never return.
+  bool checks_ended ABSL_GUARDED_BY(mutex) = false;
+  // Run owns the process and may end it over what never returns.
   std::atomic<bool> owns_process{false};
 };
 
@@ -458,13 +460,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
     if (!tls.ok()) return tls.status();
     impl->tls = *std::move(tls);
   }
-  absl::StatusOr<std::unique_ptr<HealthRegistry>> health =
-      HealthRegistry::Create({.max_watches = impl->options.max_health_watches});
-  if (!health.ok()) {
-    return internal::Within("max_health_watches", health.status());
+  impl->health = std::make_unique<HealthRegistry>();
+  absl::StatusOr<std::unique_ptr<HealthService>> health_service =
+      HealthService::Create(*impl->health,
+                            {.max_watches = impl->options.max_health_watches});
+  if (!health_service.ok()) {
+    return internal::Within("max_health_watches", health_service.status());
   }
-  impl->health = *std::move(health);
-  impl->health_service = std::make_unique<HealthService>(*impl->health);
+  impl->health_service = *std::move(health_service);
   if (absl::Status status = impl->concerns.Install(impl->options, impl->logger,
                                                    clock, impl->call_path);
       !status.ok()) {
@@ -607,7 +610,7 @@ absl::Status Server::Impl::Listen() {
 
 absl::Status Server::Impl::BeginChecks() {
   if (wanted_checks.empty()) return absl::OkStatus();
-  auto made = std::make_shared<DependencyChecks>(
+  auto made = std::make_unique<DependencyChecks>(
       *health, concerns.scheduler(), logger,
       options.clock != nullptr ? *options.clock : SteadyClock());
   for (const auto& wanted : wanted_checks) {
@@ -618,21 +621,35 @@ absl::Status Server::Impl::BeginChecks() {
   return absl::OkStatus();
 }
 
-void Server::Impl::EndChecks() {
-  std::shared_ptr<DependencyChecks> ending;
-  const MutexLock lock(mutex);
-  ending.swap(checks);
+void Server::Impl::EndChecks(const absl::Status& started) {
+  std::unique_ptr<DependencyChecks> ending;
+  {
+    const MutexLock lock(mutex);
+    ending.swap(checks);
+  }
+  if (ending == nullptr) return;
+  // Waits for a blocking check that runs, which may wait for ever itself.
+  std::thread ender([&] {
+    ending.reset();
+    {
+      const MutexLock lock(mutex);
+      checks_ended = true;
+    }
+    changed.NotifyAll();
+  });
+  std::string why = "a dependency check does not end; ending the process";
+  if (!started.ok()) {
+    absl::StrAppend(&why, " that cannot start: ", started.ToString());
+  }
+  AwaitOrExit(&Impl::checks_ended, why);
+  ender.join();
 }
 
 Readiness Server::Impl::Ready() {
   Readiness readiness;
-  std::shared_ptr<DependencyChecks> current;
-  {
-    const MutexLock lock(mutex);
-    current = checks;
-  }
   readiness.ready = health->Get("") == ServingStatus::kServing;
-  if (current != nullptr) readiness.checks = current->ReportJson();
+  const MutexLock lock(mutex);
+  if (checks != nullptr) readiness.checks = checks->ReportJson();
   return readiness;
 }
 
@@ -675,10 +692,10 @@ absl::Status Server::Start() {
     started = impl.setup.ok() ? impl.Serve() : impl.setup;
   } catch (...) {
     // From code of the application's, such as its registry.
-    impl.EndStart(/*serving=*/false);
+    impl.EndStart(absl::InternalError("an exception"));
     throw;
   }
-  impl.EndStart(started.ok());
+  impl.EndStart(started);
   return started;
 }
 
@@ -706,8 +723,8 @@ absl::Status Server::Impl::BeginListening() {
   return absl::OkStatus();
 }
 
-void Server::Impl::EndStart(bool serving) {
-  if (!serving) {
+void Server::Impl::EndStart(const absl::Status& started) {
+  if (!started.ok()) {
     SetHealth(ServingStatus::kNotServing);
     announcement = nullptr;
     if (grpc_server != nullptr) {
@@ -717,11 +734,11 @@ void Server::Impl::EndStart(bool serving) {
     }
     http_server = nullptr;
     grpc_port = plaintext_port = 0;
-    EndChecks();
+    EndChecks(started);
   }
   {
     const MutexLock lock(mutex);
-    if (!serving && phase == ServerPhase::kServing) {
+    if (!started.ok() && phase == ServerPhase::kServing) {
       phase = ServerPhase::kCreated;
     }
     start_ended = true;
@@ -832,19 +849,25 @@ bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
   return calls_ended;
 }
 
-void Server::Impl::ExitIfStuck() {
-  if (options.stuck_timeout == nanoseconds::zero()) return;
+void Server::Impl::AwaitOrExit(const bool Impl::*done, std::string_view why) {
+  const bool may_exit =
+      owns_process && options.stuck_timeout != nanoseconds::zero();
   const auto end = std::chrono::steady_clock::now() + options.stuck_timeout;
   {
     const MutexLock lock(mutex);
-    while (!calls_ended && changed.WaitUntil(mutex, end)) {
+    while (!(this->*done) &&
+           (!may_exit || std::chrono::steady_clock::now() < end)) {
+      if (may_exit) {
+        changed.WaitUntil(mutex, end);
+      } else {
+        changed.Wait(mutex);
+      }
     }
-    if (calls_ended) return;
+    if (this->*done) return;
   }
-  logger.Error("handlers ignore their cancellation; ending the process",
-               {{"running_calls", call_path.running_calls()}});
+  logger.Error(why, {{"running_calls", call_path.running_calls()}});
   logger.sink()->Flush();
-  std::_Exit(70);  // EX_SOFTWARE; destructors would wait for the same handlers
+  std::_Exit(70);  // EX_SOFTWARE; destructors would wait for the same
 }
 
 void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
@@ -874,11 +897,12 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
                      {{"running_calls", call_path.running_calls()}});
     }
     grpc_server_cancel_all_calls(grpc_server->c_server());
-    if (owns_process) ExitIfStuck();
+    AwaitOrExit(&Impl::calls_ended,
+                "handlers ignore their cancellation; ending the process");
   }
   closing.join();
   concerns.Flush();
-  EndChecks();
+  EndChecks(absl::OkStatus());
   RunInReverse("OnStopped", on_stopped, logger);
   // Last, so that the end can be watched on it.
   if (http_server != nullptr) {
@@ -953,6 +977,7 @@ int Server::Run() {
     impl_->signals = waiting;
   };
   tell_signals(&signals);
+  impl_->owns_process = true;
   if (absl::Status status = Start(); !status.ok()) {
     tell_signals(nullptr);
     if (absl::IsCancelled(status) && phase() == ServerPhase::kStopped) {
@@ -962,7 +987,6 @@ int Server::Run() {
     if (impl_->logger.sink() != nullptr) impl_->logger.sink()->Flush();
     return ExitWith(status);
   }
-  impl_->owns_process = true;
   // A signal, or a Shutdown by the application.
   bool signalled = signals.Wait();
   // From here on the second signal, a handler that never returns, or the end of

@@ -10,8 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "grpccommon/base/export.h"
 
 namespace grpccommon {
@@ -27,11 +25,6 @@ enum class ServingStatus {
 
 /// "SERVING" and so on, as the protocol names them.
 GRPCCOMMON_EXPORT std::string_view ServingStatusName(ServingStatus status);
-
-struct HealthRegistryOptions {
-  /// How many watches may be open at the same time, in [1, 1e6].
-  std::size_t max_watches = 1000;
-};
 
 /// A look at one service that lasts; see `HealthRegistry::Watch`. Ends with its
 /// destruction. Thread-safe; may outlive the registry.
@@ -57,10 +50,11 @@ class GRPCCOMMON_EXPORT HealthRegistry {
   using OnChange = std::function<void()>;
 
   /// The overall service "" is registered as kNotServing.
-  /// Errors: kInvalidArgument naming the option.
-  static absl::StatusOr<std::unique_ptr<HealthRegistry>> Create(
-      const HealthRegistryOptions& options = {});
+  HealthRegistry();
   ~HealthRegistry();
+
+  HealthRegistry(const HealthRegistry&) = delete;
+  HealthRegistry& operator=(const HealthRegistry&) = delete;
 
   /// Registers `service` or changes its status. kServiceUnknown takes it out.
   /// After `Shutdown` a new status is kept out, and a new service not serving.
@@ -80,17 +74,15 @@ class GRPCCOMMON_EXPORT HealthRegistry {
 
   /// `on_change` runs on the thread that changes a status, with no lock held,
   /// and may still be running when the watch has been destroyed on another
-  /// thread: it must own what it uses.
-  /// Errors: kResourceExhausted at `max_watches`.
-  absl::StatusOr<std::unique_ptr<HealthRegistryWatch>> Watch(
-      std::string_view service, OnChange on_change);
+  /// thread: it must own what it uses. Never null.
+  std::unique_ptr<HealthRegistryWatch> Watch(std::string_view service,
+                                             OnChange on_change);
 
   /// Watches that are open.
   std::size_t watches() const;
 
  private:
   struct State;
-  explicit HealthRegistry(const HealthRegistryOptions& options);
   const std::shared_ptr<State> state_;
 };
 

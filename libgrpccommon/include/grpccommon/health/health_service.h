@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "absl/status/statusor.h"
 #include "grpccommon/base/export.h"
 #include "grpccommon/health/health_registry.h"
 #include "grpcpp/impl/service_type.h"
@@ -13,12 +14,17 @@ namespace grpccommon {
 /// How many services `List` answers with, by the protocol.
 inline constexpr std::size_t kMaxListedServices = 100;
 
+struct HealthServiceOptions {
+  /// How many watches clients may have open at the same time, in [1, 1e6].
+  std::size_t max_watches = 1000;
+};
+
 /// grpc.health.v1.Health over a registry, as a callback service.
 ///
 /// Check: the current status; NOT_FOUND for a service that is not registered.
 /// Watch: the current status at once, then each change, the latest one if the
 /// client is slow; SERVICE_UNKNOWN while the service is not registered;
-/// RESOURCE_EXHAUSTED over the registry's limit. List: all services;
+/// RESOURCE_EXHAUSTED at `max_watches`. List: all services;
 /// RESOURCE_EXHAUSTED for more than `kMaxListedServices`.
 ///
 /// gRPC's own health service must be off
@@ -28,7 +34,9 @@ inline constexpr std::size_t kMaxListedServices = 100;
 class GRPCCOMMON_EXPORT HealthService {
  public:
   /// `registry` is borrowed and must outlive this.
-  explicit HealthService(HealthRegistry& registry);
+  /// Errors: kInvalidArgument naming the option.
+  static absl::StatusOr<std::unique_ptr<HealthService>> Create(
+      HealthRegistry& registry, const HealthServiceOptions& options = {});
   /// The server must have ended.
   ~HealthService();
 
@@ -47,6 +55,7 @@ class GRPCCOMMON_EXPORT HealthService {
 
  private:
   class Impl;
+  explicit HealthService(std::unique_ptr<Impl> impl);
   const std::unique_ptr<Impl> impl_;
 };
 

@@ -137,7 +137,7 @@ class GRPCCOMMON_EXPORT Server {
   int grpc_port() const;
   int plaintext_port() const;
   int http_port() const;
-  /// Calls in flight.
+  /// Calls in flight: until all of the reply is sent, or given up.
   std::int64_t running_calls() const;
 
   /// A channel into this server without a socket, through the same chain. After

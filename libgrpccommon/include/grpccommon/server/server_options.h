@@ -227,14 +227,14 @@ struct ServerOptions {
   std::chrono::nanoseconds drain_delay = std::chrono::seconds(5);
   /// What running calls then still get, in [0, 24 h].
   std::chrono::nanoseconds grace_period = std::chrono::seconds(30);
-  /// `Run` ends the process if handlers ignore their cancellation this long, in
-  /// [0, 1 h]; 0: never.
+  /// `Run` ends the process if handlers ignore their cancellation, or blocking
+  /// dependency checks do not return, for this long, in [0, 1 h]; 0: never.
   std::chrono::nanoseconds stuck_timeout = std::chrono::seconds(10);
 
   AnnounceOptions announce;
   ClientsOptions clients;
 
-  /// Open watches on grpc.health.v1, in [1, 1e6].
+  /// Watches of grpc.health.v1 that clients may have open, in [1, 1e6].
   std::size_t max_health_watches = 1000;
 
   /// grpc.reflection v1 and v1alpha.
