@@ -8,12 +8,15 @@
 #include <gmock/gmock.h>
 #include <grpc/support/log.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "google/protobuf/stubs/common.h"
 #include "grpccommon/log/logger.h"
+#include "grpccommon/log/sink.h"
 
 #if GRPCCOMMON_PROTOBUF_LOG
 #include "google/protobuf/stubs/logging.h"
@@ -43,6 +46,36 @@ class GrpcLogTest : public ::testing::Test {
   void SetUp() override { gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG); }
   std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();
 };
+
+// What gRPC's GPR_ASSERT does, whose message would wait for others.
+using GrpcLogDeathTest = GrpcLogTest;
+TEST_F(GrpcLogDeathTest, TheLastWordsOfAnAbortAreWritten) {
+  const auto abort_after = [](const char* file, const char* text) {
+    const auto sink =
+        CreateLogSink({.batch_interval = std::chrono::seconds(10)});
+    InstallGrpcLog(Logger(*sink, "tasks", LogLevel::kInfo));
+    gpr_log(file, 1, GPR_LOG_SEVERITY_ERROR, "assertion failed: %s", text);
+    std::abort();
+  };
+  EXPECT_DEATH(abort_after("src/core/x.cc", "count == 0"),
+               "assertion failed: count == 0");
+}
+
+#if GRPCCOMMON_PROTOBUF_LOG
+TEST_F(GrpcLogDeathTest, AndThoseOfProtobufs) {
+  const auto die = [] {
+    const auto sink =
+        CreateLogSink({.batch_interval = std::chrono::seconds(10)});
+    InstallGrpcLog(Logger(*sink, "tasks", LogLevel::kInfo));
+    try {
+      GOOGLE_LOG(FATAL) << "no such field";
+    } catch (const google::protobuf::FatalException&) {
+      std::abort();  // as it does where nobody catches it
+    }
+  };
+  EXPECT_DEATH(die(), "no such field");
+}
+#endif
 
 TEST_F(GrpcLogTest, CarriesMessageSeverityAndPlaceOnceEach) {
   InstallGrpcLog(Logger(sink_, "tasks", LogLevel::kInfo));

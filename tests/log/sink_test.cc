@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -107,6 +110,72 @@ TEST_F(SinkTest, RotatesBySizeAndKeepsSoManyFiles) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "app.3.log"));
   EXPECT_LE(std::filesystem::file_size(path()), 4096u);
   EXPECT_EQ(sink->dropped(), 0u);
+}
+
+TEST_F(SinkTest, AFileThatCannotBeRenamedGrowsOn) {
+  // Not by its folder's permissions, for root may anything.
+  for (const char* name : {"app.1.log", "app.2.log"}) {
+    std::filesystem::create_directories(folder_ / name / "in the way");
+  }
+  const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
+  const auto write = [&sink](char c) {
+    sink->Write(std::string(1999, c) + "\n");
+    sink->Flush();
+  };
+  for (const char c : {'a', 'b', 'c', 'd', 'e'}) write(c);
+  EXPECT_EQ(Content(path()).size(), 10000u);
+  EXPECT_EQ(Content(path()).substr(0, 1), "a");
+  EXPECT_EQ(sink->dropped(), 0u);
+  std::filesystem::remove_all(folder_ / "app.1.log");
+  write('f');  // not looked at again yet
+  clock_.Advance(1s);
+  write('g');
+  EXPECT_EQ(Content(folder_ / "app.1.log").size(), 12000u);
+  EXPECT_EQ(Content(path()).substr(0, 1), "g");
+}
+
+TEST_F(SinkTest, ALineThatWasCutOnAStandardStreamIsEnded) {
+  // A file of at most 4100 bytes in the place of stderr; it is as a full disk.
+  std::FILE* const file = std::fopen(path().c_str(), "a");
+  ASSERT_NE(file, nullptr);
+  const int before = dup(STDERR_FILENO);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const auto was_handled = std::signal(SIGXFSZ, SIG_IGN);
+  dup2(fileno(file), STDERR_FILENO);
+  {
+    const auto sink = CreateLogSink({.destination = "stderr"});
+    ASSERT_TRUE(sink.ok());
+    rlimit small = limit;
+    small.rlim_cur = 4100;
+    setrlimit(RLIMIT_FSIZE, &small);
+    (*sink)->Write(std::string(5000, 'x') + "\n");
+    (*sink)->Flush();
+    setrlimit(RLIMIT_FSIZE, &limit);
+    (*sink)->Write("whole\n");
+    (*sink)->Flush();
+    EXPECT_EQ((*sink)->dropped(), 1u);
+  }
+  dup2(before, STDERR_FILENO);
+  std::signal(SIGXFSZ, was_handled);
+  close(before);
+  std::fclose(file);
+  EXPECT_THAT(Content(path()), HasSubstr("x\nwhole\n"));
+}
+
+TEST_F(SinkTest, AForkedChildDoesNotWaitForItsParentsWriter) {
+  const auto sink = Create({.batch_interval = 10s});
+  sink->Write("the parent's\n");
+  const pid_t child = fork();
+  if (child == 0) {
+    sink->Flush();
+    _exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  sink->Flush();
+  EXPECT_EQ(Content(path()), "the parent's\n");
 }
 
 TEST_F(SinkTest, ABatchDoesNotPushAFileBeyondItsSize) {

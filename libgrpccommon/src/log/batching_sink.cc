@@ -2,6 +2,7 @@
 #include "log/batching_sink.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
@@ -48,10 +49,15 @@ BatchingSink::BatchingSink(std::unique_ptr<LogTransport> transport,
           static_cast<std::int64_t>(options.queue_bytes / (8 * kShards))),
       wake_bytes_(static_cast<std::int64_t>(
           std::min(kWakeBytes, options.queue_bytes / 4))),
+      process_(getpid()),
       free_bytes_(static_cast<std::int64_t>(options.queue_bytes)),
       writer_(StartWithoutSignals([this] { Run(); })) {}
 
 BatchingSink::~BatchingSink() {
+  if (InChild()) {
+    writer_.detach();
+    return;
+  }
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
@@ -161,7 +167,11 @@ void BatchingSink::Wake(bool early) {
   wake_.NotifyOne();
 }
 
+// A forked child has no writer, and no lines either: they are the parent's.
+bool BatchingSink::InChild() const { return getpid() != process_; }
+
 void BatchingSink::Flush() {
+  if (InChild()) return;
   mutex_.Lock();
   const std::uint64_t ours = ++flushes_wanted_;
   wake_.NotifyOne();

@@ -71,6 +71,7 @@ class BatchingSink : public LogSink {
   bool AnythingWaits();
   void WriteBatch(std::string_view lines);
   void ReportLosses();
+  bool InChild() const;
 
   const std::unique_ptr<LogTransport> transport_;
   const std::chrono::nanoseconds interval_;
@@ -79,6 +80,7 @@ class BatchingSink : public LogSink {
   // `free_bytes_`; an eighth of the queue in all.
   const std::int64_t reserve_bytes_;
   const std::int64_t wake_bytes_;
+  const pid_t process_;
 
   std::array<Shard, kShards> shards_;
   alignas(kCacheLineBytes) std::atomic<std::int64_t> free_bytes_;

@@ -45,12 +45,24 @@ void Forward(std::string_view library, LogLevel level, std::string_view message,
   writing = false;
 }
 
+void FlushCurrent() {
+  const Logger* const logger = current.load(std::memory_order_acquire);
+  if (!writing && logger != nullptr && logger->sink() != nullptr) {
+    logger->sink()->Flush();
+  }
+}
+
 #if GRPCCOMMON_GRPC_GPR_LOG
 void ForwardGpr(gpr_log_func_args* args) {
   LogLevel level = LogLevel::kError;
   if (args->severity == GPR_LOG_SEVERITY_DEBUG) level = LogLevel::kDebug;
   if (args->severity == GPR_LOG_SEVERITY_INFO) level = LogLevel::kInfo;
   Forward("grpc", level, args->message, args->file, args->line);
+  // The last words of GPR_ASSERT, which aborts the process next.
+  if (level == LogLevel::kError &&
+      std::string_view(args->message).starts_with("assertion failed")) {
+    FlushCurrent();
+  }
 }
 #endif
 
@@ -68,6 +80,8 @@ class ForwardAbsl : public absl::LogSink {
     Forward("grpc", level, ToStd(entry.text_message()),
             ToStd(entry.source_filename()), entry.source_line());
   }
+  // Called before a fatal message aborts the process.
+  void Flush() override { FlushCurrent(); }
 };
 #endif
 
@@ -81,13 +95,10 @@ void ForwardProtobuf(google::protobuf::LogLevel severity, const char* file,
     level = LogLevel::kWarning;
   }
   Forward("protobuf", level, message, file, line);
+  // It may abort the process next.
+  if (severity == google::protobuf::LOGLEVEL_FATAL) FlushCurrent();
 }
 #endif
-
-void FlushAtExit() {
-  const Logger* const logger = current.load(std::memory_order_acquire);
-  if (logger->sink() != nullptr) logger->sink()->Flush();
-}
 
 }  // namespace
 
@@ -100,7 +111,7 @@ void InstallGrpcLog(const Logger& logger) {
   installed.push_back(std::make_unique<const Logger>(logger));
   current.store(installed.back().get(), std::memory_order_release);
   if (installed.size() > 1) return;
-  std::atexit(FlushAtExit);
+  std::atexit(FlushCurrent);
 #if GRPCCOMMON_GRPC_GPR_LOG
   gpr_set_log_function(ForwardGpr);
 #endif
@@ -109,7 +120,8 @@ void InstallGrpcLog(const Logger& logger) {
 #endif
 #ifdef GRPCCOMMON_ABSL_LOG
   absl::AddLogSink(new ForwardAbsl());
-  // Or every message would appear twice.
+  // Or every message would appear twice. Heeded once the application has called
+  // absl::InitializeLog, which we may not, for that is fatal the second time.
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
 #endif
 }

@@ -13,10 +13,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "spdlog/details/file_helper.h"
 #include "spdlog/details/log_msg.h"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/basic_file_sink.h"
-#include "spdlog/sinks/rotating_file_sink.h"
 #include "spdlog/sinks/sink.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
@@ -45,6 +45,13 @@ class StandardStream : public LogTransport {
   }
 
   bool Write(std::string_view lines) override {
+    if (cut_ && !WriteAll("\n")) return false;
+    cut_ = !WriteAll(lines);
+    return !cut_;
+  }
+
+ private:
+  bool WriteAll(std::string_view lines) {
     try {
       Send(*sink_, lines);
     } catch (const std::exception&) {
@@ -56,9 +63,9 @@ class StandardStream : public LogTransport {
     return !failed;
   }
 
- private:
   std::FILE* const stream_;
   const std::unique_ptr<spdlog::sinks::sink> sink_;
+  bool cut_ = false;  // the last line may lack its end
 };
 
 class File : public LogTransport {
@@ -71,15 +78,11 @@ class File : public LogTransport {
 
   // Throws spdlog::spdlog_ex.
   void Open() {
-    if (rotate_bytes_ != 0) {
-      sink_ = std::make_unique<spdlog::sinks::rotating_file_sink_st>(
-          path_, rotate_bytes_, rotated_files_);
-    } else {
-      sink_ = std::make_unique<spdlog::sinks::basic_file_sink_st>(path_);
-    }
+    sink_ = std::make_unique<spdlog::sinks::basic_file_sink_st>(path_);
     WriteAsIs(*sink_);
     struct stat info;
     regular_ = stat(path_.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+    bytes_ = regular_ ? static_cast<std::size_t>(info.st_size) : 0;
     identity_ = Identify();
     looked_at_ = clock_.Now();
     // The last line lacks its end if a disk filled up or a process was killed
@@ -94,7 +97,13 @@ class File : public LogTransport {
         if (Identify() != identity_) sink_.reset();
       }
       if (sink_ == nullptr) Open();
+      if (regular_ && rotate_bytes_ != 0 && bytes_ != 0 &&
+          bytes_ + lines.size() > rotate_bytes_ &&
+          clock_.Now() >= may_rotate_at_) {
+        Rotate();
+      }
       Send(*sink_, lines);
+      bytes_ += lines.size();
       return true;
     } catch (const std::exception&) {
       // With it goes what stdio has kept back, which would be written later. A
@@ -105,13 +114,35 @@ class File : public LogTransport {
   }
 
   std::size_t piece_bytes() const override {
-    // spdlog rotates between two pieces, so large ones waste the file's end.
+    // Files are rotated between two pieces, so large ones waste their end.
     return rotate_bytes_ == 0
                ? LogTransport::piece_bytes()
                : std::min(LogTransport::piece_bytes(), rotate_bytes_ / 16);
   }
 
  private:
+  // Not spdlog's, which empties a file that it cannot rename; ours grows on
+  // then, and is tried again a while later.
+  void Rotate() {
+    for (std::size_t number = rotated_files_; number > 0; --number) {
+      const std::string from = RotatedPath(number - 1);
+      if (std::rename(from.c_str(), RotatedPath(number).c_str()) != 0 &&
+          number == 1) {
+        may_rotate_at_ = clock_.Now() + kLookInterval;
+        return;
+      }
+    }
+    Open();
+  }
+
+  // "app.2.log" for "app.log"; the path itself for 0.
+  std::string RotatedPath(std::size_t number) const {
+    if (number == 0) return path_;
+    const auto [stem, extension] =
+        spdlog::details::file_helper::split_by_extension(path_);
+    return absl::StrCat(stem, ".", number, extension);
+  }
+
   // Which file the path leads to; none if it was removed or renamed.
   std::optional<std::pair<dev_t, ino_t>> Identify() const {
     struct stat info;
@@ -138,8 +169,10 @@ class File : public LogTransport {
   const Clock& clock_;
   std::unique_ptr<spdlog::sinks::sink> sink_;
   bool regular_ = false;
+  std::size_t bytes_ = 0;  // in the file
   std::optional<std::pair<dev_t, ino_t>> identity_;
   Clock::TimePoint looked_at_;
+  Clock::TimePoint may_rotate_at_{};
 };
 
 }  // namespace
