@@ -17,7 +17,7 @@ endif()
 # so it is gRPC's own header that is asked, rather than its version.
 set(GRPCCOMMON_OWN_REFLECTION ON)
 get_target_property(_grpccommon_grpc_includes
-  gRPC::grpc++ INTERFACE_INCLUDE_DIRECTORS)
+  gRPC::grpc++ INTERFACE_INCLUDE_DIRECTORIES)
 if(NOT _grpccommon_grpc_includes)
   set(_grpccommon_grpc_includes "")
 endif()

@@ -116,6 +116,9 @@ def package_findings(packages, manifest, where, features):
         yield f"{where}: lacks protoc, of 'protobuf' with host"
     if "codegen" not in wanted.get(("grpc", True), {}).get("features", []):
         yield f"{where}: lacks gRPC's plugin, of 'grpc' with host and 'codegen'"
+    if "codegen" not in wanted.get(("grpc", False), {}).get("features", []):
+        yield (f"{where}: lacks gRPC's libraries for reflection and channelz, of "
+               "'grpc' with 'codegen'")
 
 
 def findings(root):

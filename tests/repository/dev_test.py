@@ -80,6 +80,14 @@ class DevTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertIn("task: does not run", result.stdout)
 
+    def test_a_process_that_was_gone_at_once_does_not_run(self):
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+        pathlib.Path(self.run_folder, "task.pid").write_text(f"{gone.pid} \n")
+        result = self.dev("down", "task")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("task: does not run", result.stdout)
+
     def test_down_stops_only_what_is_named(self):
         pids = {}
         for name in ("task", "user"):
