@@ -164,11 +164,12 @@ TEST_F(SinkTest, ALineThatWasCutOnAStandardStreamIsEnded) {
 }
 
 TEST_F(SinkTest, AForkedChildDoesNotWaitForItsParentsWriter) {
-  const auto sink = Create({.batch_interval = 10s});
+  auto sink = Create({.batch_interval = 10s});
   sink->Write("the parent's\n");
   const pid_t child = fork();
   if (child == 0) {
     sink->Flush();
+    sink.reset();
     _exit(0);
   }
   int status = -1;

@@ -54,10 +54,6 @@ BatchingSink::BatchingSink(std::unique_ptr<LogTransport> transport,
       writer_(StartWithoutSignals([this] { Run(); })) {}
 
 BatchingSink::~BatchingSink() {
-  if (InChild()) {
-    writer_.detach();
-    return;
-  }
   {
     const MutexLock lock(mutex_);
     stopping_ = true;

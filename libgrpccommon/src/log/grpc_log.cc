@@ -2,10 +2,14 @@
 // gRPC logs through gpr, and protobuf through a handler of its own, or both
 // through Abseil, depending on their releases.
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <exception>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -47,8 +51,21 @@ void Forward(std::string_view library, LogLevel level, std::string_view message,
 
 void FlushCurrent() {
   const Logger* const logger = current.load(std::memory_order_acquire);
-  if (!writing && logger != nullptr && logger->sink() != nullptr) {
-    logger->sink()->Flush();
+  if (logger != nullptr && logger->sink() != nullptr) logger->sink()->Flush();
+}
+
+// Before the process aborts, perhaps with locks of gRPC's held: a reader of the
+// log that does not read must not keep it.
+void FlushLastWords() {
+  if (writing) return;
+  try {
+    const auto flushed = std::make_shared<std::promise<void>>();
+    std::thread([flushed] {
+      FlushCurrent();
+      flushed->set_value();
+    }).detach();
+    flushed->get_future().wait_for(std::chrono::seconds(1));
+  } catch (const std::exception&) {  // no thread to be had
   }
 }
 
@@ -61,7 +78,7 @@ void ForwardGpr(gpr_log_func_args* args) {
   // The last words of GPR_ASSERT, which aborts the process next.
   if (level == LogLevel::kError &&
       std::string_view(args->message).starts_with("assertion failed")) {
-    FlushCurrent();
+    FlushLastWords();
   }
 }
 #endif
@@ -81,7 +98,7 @@ class ForwardAbsl : public absl::LogSink {
             ToStd(entry.source_filename()), entry.source_line());
   }
   // Called before a fatal message aborts the process.
-  void Flush() override { FlushCurrent(); }
+  void Flush() override { FlushLastWords(); }
 };
 #endif
 
@@ -96,7 +113,7 @@ void ForwardProtobuf(google::protobuf::LogLevel severity, const char* file,
   }
   Forward("protobuf", level, message, file, line);
   // It may abort the process next.
-  if (severity == google::protobuf::LOGLEVEL_FATAL) FlushCurrent();
+  if (severity == google::protobuf::LOGLEVEL_FATAL) FlushLastWords();
 }
 #endif
 

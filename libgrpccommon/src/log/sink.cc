@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/log/sink.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "grpccommon/base/check_range.h"
@@ -32,8 +34,12 @@ absl::StatusOr<std::shared_ptr<LogSink>> CreateLogSink(
   absl::StatusOr<std::unique_ptr<internal::LogTransport>> transport =
       internal::OpenLogTransport(options, clock);
   if (!transport.ok()) return transport.status();
-  return std::make_shared<internal::BatchingSink>(*std::move(transport),
-                                                  options, clock);
+  // A forked child has no writer to wait for; it leaves the sink as it is.
+  return std::shared_ptr<LogSink>(
+      new internal::BatchingSink(*std::move(transport), options, clock),
+      [process = getpid()](LogSink* sink) {
+        if (getpid() == process) delete sink;
+      });
 }
 
 }  // namespace grpccommon

@@ -124,10 +124,15 @@ class File : public LogTransport {
   // Not spdlog's, which empties a file that it cannot rename; ours grows on
   // then, and is tried again a while later.
   void Rotate() {
-    for (std::size_t number = rotated_files_; number > 0; --number) {
+    // Up to the first gap, and so once if the path itself stays where it is.
+    std::size_t last = 1;
+    while (last < rotated_files_ &&
+           access(RotatedPath(last).c_str(), F_OK) == 0) {
+      ++last;
+    }
+    for (std::size_t number = last; number > 0; --number) {
       const std::string from = RotatedPath(number - 1);
-      if (std::rename(from.c_str(), RotatedPath(number).c_str()) != 0 &&
-          number == 1) {
+      if (std::rename(from.c_str(), RotatedPath(number).c_str()) != 0) {
         may_rotate_at_ = clock_.Now() + kLookInterval;
         return;
       }
