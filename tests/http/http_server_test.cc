@@ -801,8 +801,15 @@ TEST_F(HttpServerTest, AStreamThatMayHaveNoBodyEndsWithItsHead) {
        {std::pair("HEAD", 200), std::pair("GET", 204), std::pair("GET", 304)}) {
     const Writer writer = Hold(
         client, std::string(method) + " /hold HTTP/1.1\r\nhost: t\r\n\r\n");
+    std::promise<void> before;
+    writer->OnDisconnect([&before] { before.set_value(); });
     writer->Start({.status = status, .body = "a"});
     EXPECT_EQ(client.ReadResponse(/*head_only=*/true).status, status);
+    // Who works for it is to stop.
+    before.get_future().wait();
+    std::promise<void> after;
+    writer->OnDisconnect([&after] { after.set_value(); });
+    after.get_future().wait();
     // However long the handler would go on.
     client.Send(kGetHello);
     EXPECT_EQ(client.ReadResponse().body, "hello") << status;

@@ -527,6 +527,10 @@ void Connection::StartAnswer(HttpResponse response, bool streaming) {
   // connection for nothing.
   output.last = !streaming || !body_allowed;
   answer_ = output.last ? Answer::kComplete : Answer::kStreaming;
+  if (streaming && !body_allowed) {
+    bodiless_ = exchange_;
+    TellLater(std::exchange(on_disconnect_, nullptr));
+  }
   Push(std::move(output));
 }
 
@@ -591,6 +595,13 @@ void Connection::CallLater(ResponseWriter::Done done, absl::Status status) {
              status = std::move(status)] { self->Call(done, status); });
 }
 
+void Connection::TellLater(std::function<void()> callback) {
+  if (callback == nullptr) return;
+  net::post(strand(), [self = Self(), callback = std::move(callback)] {
+    self->Call(callback);
+  });
+}
+
 void Connection::End(std::uint64_t exchange) {
   if (state_ == State::kClosed || exchange != exchange_ ||
       answer_ != Answer::kStreaming) {
@@ -602,6 +613,10 @@ void Connection::End(std::uint64_t exchange) {
 
 void Connection::OnDisconnect(std::uint64_t exchange,
                               std::function<void()> callback) {
+  if (exchange == bodiless_) {
+    TellLater(std::move(callback));
+    return;
+  }
   if (Completed(exchange)) return;
   if (state_ == State::kClosed || peer_gone_) {
     Call(callback);

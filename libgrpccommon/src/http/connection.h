@@ -106,6 +106,8 @@ class Connection : public Session {
   // Tells of a Write that sends nothing, and not within it: `done` may write
   // the next chunk, and so on.
   void CallLater(ResponseWriter::Done done, absl::Status status);
+  // Likewise of an OnDisconnect.
+  void TellLater(std::function<void()> callback);
 
   void Push(Output output);
   void WriteSome();
@@ -145,6 +147,8 @@ class Connection : public Session {
   bool chunked_ = false;
   bool chunk_waiting_ = false;
   std::function<void()> on_disconnect_;
+  // The last exchange whose stream ended with its head: nobody hears the rest.
+  std::uint64_t bodiless_ = 0;
 
   std::deque<Output> outputs_;
   bool writing_ = false;

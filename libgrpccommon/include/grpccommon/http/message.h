@@ -122,10 +122,11 @@ class GRPCCOMMON_EXPORT ResponseWriter {
   virtual void End() = 0;
 
   /// Runs `callback` at most once, if the client goes (or half-closes) before
-  /// the answer is complete, or the server closes the connection: time to
-  /// cancel what works for it. At once if that has happened already. It runs on
-  /// an I/O thread, or on this one if the connection is gone already. Replaces
-  /// an earlier callback; never runs after the answer is complete.
+  /// the answer is complete, the server closes the connection, or `Start` has
+  /// completed a stream that may have no body: time to cancel what works for
+  /// it. At once if that has happened already. It runs on an I/O thread, or on
+  /// this one if the connection is gone already. Replaces an earlier callback;
+  /// never runs after any other answer is complete.
   virtual void OnDisconnect(std::function<void()> callback) = 0;
 };
 
