@@ -341,8 +341,14 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     return;
   }
   read_mark_.Take();
-  const MutexLock lock(receiving_mutex_);
-  if (receiving_ended_) return;  // the handler cares no more, nor may observers
+  // After the end the handler cares no more, nor may observers.
+  if (!EnterReceiving()) return;
+  ReceivedMessage(batch, message);
+  LeaveReceiving();
+}
+
+void CallState::ReceivedMessage(
+    grpc::experimental::InterceptorBatchMethods& batch, void* message) {
   if (refusal_.load(std::memory_order_acquire) != nullptr) {
     ServerCallDriver::set_read_failed(call_);
     FailRead(batch);
@@ -372,24 +378,46 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
   }
 }
 
-// A callback handler may end its call while a read is outstanding.
-void CallState::EndReceiving() {
+bool CallState::EnterReceiving() {
   const MutexLock lock(receiving_mutex_);
-  receiving_ended_ = true;
+  if (receiving_ended_) return false;
+  receiving_thread_ = std::this_thread::get_id();
+  return true;
+}
+
+void CallState::LeaveReceiving() {
+  const MutexLock lock(receiving_mutex_);
+  receiving_thread_ = std::thread::id();
+}
+
+// A callback handler may end its call while a read is outstanding: what that
+// has brought is dealt with first, unless it is this that ends the call.
+void CallState::EndReceiving() {
+  while (true) {
+    {
+      const MutexLock lock(receiving_mutex_);
+      receiving_ended_ = true;
+      if (receiving_thread_ == std::thread::id() ||
+          receiving_thread_ == std::this_thread::get_id()) {
+        return;
+      }
+    }
+    std::this_thread::yield();  // hooks do not block
+  }
 }
 
 // The client has sent its last, or a read failed.
 void CallState::NothingReceived() {
   const absl::Status why = WhyNothing();
   if (why.ok()) return;
-  const MutexLock lock(receiving_mutex_);
-  if (receiving_ended_) return;
+  if (!EnterReceiving()) return;
   ServerCallDriver::set_read_failed(call_);
   if (absl::IsCancelled(why)) {
     ServerCallDriver::set_cancelled(call_);
   } else {
     Refuse(nullptr, why);
   }
+  LeaveReceiving();
 }
 
 absl::Status CallState::WhyNothing() {

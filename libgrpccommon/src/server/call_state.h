@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -185,7 +186,12 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   void Refuse(const ServerInterceptor* interceptor, const absl::Status& status);
   absl::Status RunStart(const ChainStep& step);
   void Received(grpc::experimental::InterceptorBatchMethods& batch);
+  void ReceivedMessage(grpc::experimental::InterceptorBatchMethods& batch,
+                       void* message);
   void NothingReceived();
+  // True unless the end has begun, which then waits for LeaveReceiving.
+  bool EnterReceiving();
+  void LeaveReceiving();
   void EndReceiving();
   absl::Status WhyNothing();
   void BeforeRead(grpc::experimental::InterceptorBatchMethods& batch);
@@ -215,6 +221,7 @@ class CallState : public grpc::experimental::Interceptor, private CallHookBase {
   // or not at all.
   Mutex receiving_mutex_;
   bool receiving_ended_ ABSL_GUARDED_BY(receiving_mutex_) = false;
+  std::thread::id receiving_thread_ ABSL_GUARDED_BY(receiving_mutex_);
   // Set by the reading side of a stream, read by the sending side.
   std::atomic<grpc::Status*> refusal_{nullptr};
   DeadlineWatch::Entry deadline_;

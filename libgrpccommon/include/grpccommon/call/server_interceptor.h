@@ -56,8 +56,9 @@ struct Hooks {
 ///
 /// One object serves all calls, so hooks are called by many threads at once;
 /// those of one call never overlap, except `OnReceived` and `OnSent` with each
-/// other. Hooks must not block (see AsyncServerInterceptor) and must not throw;
-/// an exception is treated as INTERNAL.
+/// other. Hooks must not block (see AsyncServerInterceptor), not for the end of
+/// a call either, for that waits for `OnReceived`. They must not throw; an
+/// exception is treated as INTERNAL.
 ///
 /// `OnFinish` runs exactly once for each call whose `OnStart` ran, also if that
 /// or a later one refused it, the handler threw, or the client went away.
