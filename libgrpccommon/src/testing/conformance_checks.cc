@@ -303,8 +303,10 @@ const MethodDescriptor& StandIn(CallKind kind) {
     for (const CallKind each : kKinds) {
       auto* const method = described->add_method();
       method->set_name(std::string(CallKindName(each)));
-      method->set_input_type("." + text->full_name());
-      method->set_output_type("." + text->full_name());
+      method->set_input_type(
+          absl::StrCat(".", ToAbsl(ToStd(text->full_name()))));
+      method->set_output_type(
+          absl::StrCat(".", ToAbsl(ToStd(text->full_name()))));
       method->set_client_streaming(each == CallKind::kClientStream ||
                                    each == CallKind::kBidiStream);
       method->set_server_streaming(each == CallKind::kServerStream ||
