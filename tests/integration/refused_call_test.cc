@@ -158,14 +158,18 @@ TEST_P(RefusedCallTest, TheInProcessChannelGetsTheSameAnswer) {
 TEST_P(RefusedCallTest, ClientsThatGoAwayMeanwhileLeaveNothingBehind) {
   const auto refuser = std::make_shared<Refuser>();
   TestServer& server = Serve(refuser);
-  constexpr int kClients = 8;
-  constexpr int kCalls = 100;
+  static constexpr int kClients = 8;
+  static constexpr int kCalls = 100;
+  ExpectRefused(server.Call(kind()));  // and is connected
+  const auto begin = std::chrono::steady_clock::now();
+  ExpectRefused(server.Call(kind()));
+  const auto usual = std::chrono::steady_clock::now() - begin;
   std::vector<std::thread> clients;
   for (int i = 0; i < kClients; ++i) {
-    clients.emplace_back([&server, this] {
+    clients.emplace_back([&server, usual, this] {
       for (int call = 0; call < kCalls; ++call) {
-        // From before it is sent to after it was answered.
-        const auto patience = std::chrono::microseconds(call * 30);
+        // From before it is sent to after it was answered, also among others.
+        const auto patience = usual * (call * 2 * kClients) / kCalls;
         const CallResult result =
             server.Call(kind(), [patience](grpc::ClientContext& context) {
               context.set_deadline(std::chrono::system_clock::now() + patience);
@@ -176,7 +180,7 @@ TEST_P(RefusedCallTest, ClientsThatGoAwayMeanwhileLeaveNothingBehind) {
   }
   for (std::thread& client : clients) client.join();
   server.Stop();
-  EXPECT_GT(refuser->started, 0);
+  EXPECT_GT(refuser->started, 2);
   EXPECT_EQ(refuser->finished, refuser->started);
   EXPECT_EQ(server.running_calls(), 0);
 }
