@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/testing/fake_clock.h"
@@ -134,6 +137,32 @@ TEST_F(SinkTest, AFileThatCannotBeRenamedGrowsOn) {
   EXPECT_EQ(Content(path()).substr(0, 1), "g");
 }
 
+TEST_F(SinkTest, AFileIsKeptWhereNoOtherCanBeOpened) {
+  const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
+  const auto write = [&sink](char c) {
+    sink->Write(std::string(1999, c) + "\n");
+    sink->Flush();
+  };
+  write('a');
+  write('b');
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  rlimit none = limit;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_NOFILE, &none);
+  write('c');
+  clock_.Advance(1s);
+  write('d');
+  setrlimit(RLIMIT_NOFILE, &limit);
+  EXPECT_EQ(Content(path()).size(), 8000u);
+  EXPECT_EQ(sink->dropped(), 0u);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "app.1.log"));
+  clock_.Advance(1s);
+  write('e');
+  EXPECT_EQ(Content(folder_ / "app.1.log").size(), 8000u);
+  EXPECT_EQ(Content(path()).substr(0, 1), "e");
+}
+
 TEST_F(SinkTest, ALineThatWasCutOnAStandardStreamIsEnded) {
   // A file of at most 4100 bytes in the place of stderr; it is as a full disk.
   std::FILE* const file = std::fopen(path().c_str(), "a");
@@ -144,7 +173,8 @@ TEST_F(SinkTest, ALineThatWasCutOnAStandardStreamIsEnded) {
   const auto was_handled = std::signal(SIGXFSZ, SIG_IGN);
   dup2(fileno(file), STDERR_FILENO);
   {
-    const auto sink = CreateLogSink({.destination = "stderr"});
+    const auto sink =
+        CreateLogSink({.destination = "stderr", .batch_interval = 10s});
     ASSERT_TRUE(sink.ok());
     rlimit small = limit;
     small.rlim_cur = 4100;
@@ -177,6 +207,33 @@ TEST_F(SinkTest, AForkedChildDoesNotWaitForItsParentsWriter) {
   EXPECT_EQ(status, 0);
   sink->Flush();
   EXPECT_EQ(Content(path()), "the parent's\n");
+}
+
+TEST_F(SinkTest, ForksBesideThreadsThatWriteDoNotStopTheChild) {
+  auto sink = Create({.batch_interval = 1ms});
+  std::atomic<bool> done{false};
+  // One of them has the lock that the child's thread would take.
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 16; ++i) {
+    writers.emplace_back([&] {
+      while (!done) sink->Write("the parent's\n");
+    });
+  }
+  for (int i = 0; i < 100; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      for (int n = 0; n < 100; ++n) sink->Write("the child's\n");
+      sink->Flush();
+      _exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  done = true;
+  for (std::thread& writer : writers) writer.join();
+  sink->Flush();
+  EXPECT_EQ(Content(path()).find("the child's"), std::string::npos);
 }
 
 TEST_F(SinkTest, ABatchDoesNotPushAFileBeyondItsSize) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "log/batching_sink.h"
 
+#include <pthread.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
@@ -21,6 +21,16 @@ constexpr std::size_t kChunkBytes = 64 << 10;
 // needed meanwhile are freed.
 constexpr int kDrainsBetweenTrims = 100;
 constexpr std::chrono::minutes kReportInterval{1};
+
+// How many forks lie between the first process and this one. A process id would
+// not tell: that of a child in a namespace of its own may be its parent's.
+std::atomic<int> forks{0};
+
+int Forks() {
+  [[maybe_unused]] static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { ++forks; });
+  return forks;
+}
 
 // A thread without signals: they are the application's, and SIGPIPE would end
 // the process for a log reader that has gone.
@@ -49,7 +59,7 @@ BatchingSink::BatchingSink(std::unique_ptr<LogTransport> transport,
           static_cast<std::int64_t>(options.queue_bytes / (8 * kShards))),
       wake_bytes_(static_cast<std::int64_t>(
           std::min(kWakeBytes, options.queue_bytes / 4))),
-      process_(getpid()),
+      forks_(Forks()),
       free_bytes_(static_cast<std::int64_t>(options.queue_bytes)),
       writer_(StartWithoutSignals([this] { Run(); })) {}
 
@@ -63,6 +73,7 @@ BatchingSink::~BatchingSink() {
 }
 
 [[gnu::hot]] void BatchingSink::Write(std::string_view line) {
+  if (InChild()) return;
   Shard& shard = shards_[ThreadSlot() % kShards];
   bool appended = false;
   try {
@@ -163,8 +174,9 @@ void BatchingSink::Wake(bool early) {
   wake_.NotifyOne();
 }
 
-// A forked child has no writer, and no lines either: they are the parent's.
-bool BatchingSink::InChild() const { return getpid() != process_; }
+bool BatchingSink::InChild() const {
+  return forks.load(std::memory_order_relaxed) != forks_;
+}
 
 void BatchingSink::Flush() {
   if (InChild()) return;

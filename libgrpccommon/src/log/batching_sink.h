@@ -41,6 +41,10 @@ class BatchingSink : public LogSink {
   void Flush() override;
   std::uint64_t dropped() const override { return dropped_.load(); }
 
+  /// Whether this is a forked child. It has no writer, and the locks may be
+  /// held by threads that it does not have; so it leaves the sink as it is.
+  bool InChild() const;
+
  private:
   struct alignas(kCacheLineBytes) Shard {
     Mutex mutex;
@@ -71,7 +75,6 @@ class BatchingSink : public LogSink {
   bool AnythingWaits();
   void WriteBatch(std::string_view lines);
   void ReportLosses();
-  bool InChild() const;
 
   const std::unique_ptr<LogTransport> transport_;
   const std::chrono::nanoseconds interval_;
@@ -80,7 +83,7 @@ class BatchingSink : public LogSink {
   // `free_bytes_`; an eighth of the queue in all.
   const std::int64_t reserve_bytes_;
   const std::int64_t wake_bytes_;
-  const pid_t process_;
+  const int forks_;
 
   std::array<Shard, kShards> shards_;
   alignas(kCacheLineBytes) std::atomic<std::int64_t> free_bytes_;

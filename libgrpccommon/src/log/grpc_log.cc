@@ -2,14 +2,10 @@
 // gRPC logs through gpr, and protobuf through a handler of its own, or both
 // through Abseil, depending on their releases.
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
-#include <exception>
-#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -19,6 +15,7 @@
 #include "grpccommon/base/mutex.h"
 #include "grpccommon/base/string_view.h"
 #include "grpccommon/log/logger.h"
+#include "log/last_words.h"
 
 #if __has_include("absl/log/log_sink_registry.h")
 #define GRPCCOMMON_ABSL_LOG 1
@@ -54,19 +51,11 @@ void FlushCurrent() {
   if (logger != nullptr && logger->sink() != nullptr) logger->sink()->Flush();
 }
 
-// Before the process aborts, perhaps with locks of gRPC's held: a reader of the
-// log that does not read must not keep it.
+// Before the process aborts, perhaps with locks of gRPC's held.
 void FlushLastWords() {
   if (writing) return;
-  try {
-    const auto flushed = std::make_shared<std::promise<void>>();
-    std::thread([flushed] {
-      FlushCurrent();
-      flushed->set_value();
-    }).detach();
-    flushed->get_future().wait_for(std::chrono::seconds(1));
-  } catch (const std::exception&) {  // no thread to be had
-  }
+  const Logger* const logger = current.load(std::memory_order_acquire);
+  if (logger != nullptr) internal::FlushLastWords(logger->sink());
 }
 
 #if GRPCCOMMON_GRPC_GPR_LOG

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grpccommon/log/sink.h"
 
-#include <unistd.h>
-
 #include <utility>
 
 #include "grpccommon/base/check_range.h"
@@ -34,11 +32,10 @@ absl::StatusOr<std::shared_ptr<LogSink>> CreateLogSink(
   absl::StatusOr<std::unique_ptr<internal::LogTransport>> transport =
       internal::OpenLogTransport(options, clock);
   if (!transport.ok()) return transport.status();
-  // A forked child has no writer to wait for; it leaves the sink as it is.
-  return std::shared_ptr<LogSink>(
+  return std::shared_ptr<internal::BatchingSink>(
       new internal::BatchingSink(*std::move(transport), options, clock),
-      [process = getpid()](LogSink* sink) {
-        if (getpid() == process) delete sink;
+      [](internal::BatchingSink* sink) {
+        if (!sink->InChild()) delete sink;
       });
 }
 

@@ -122,7 +122,7 @@ class File : public LogTransport {
 
  private:
   // Not spdlog's, which empties a file that it cannot rename; ours grows on
-  // then, and is tried again a while later.
+  // then, as where no other can be opened, and is tried again a while later.
   void Rotate() {
     // Up to the first gap, and so once if the path itself stays where it is.
     std::size_t last = 1;
@@ -137,7 +137,13 @@ class File : public LogTransport {
         return;
       }
     }
-    Open();
+    try {
+      Open();
+    } catch (const spdlog::spdlog_ex&) {
+      may_rotate_at_ = clock_.Now() + kLookInterval;
+      // The file that is open goes back to where it was.
+      std::rename(RotatedPath(1).c_str(), path_.c_str());
+    }
   }
 
   // "app.2.log" for "app.log"; the path itself for 0.
