@@ -10,7 +10,9 @@
 #include <future>
 #include <mutex>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "http/raw_client.h"
 
 namespace grpccommon {
@@ -967,6 +969,33 @@ TEST_F(HttpServerTest, AnswersFromManyThreadsAtOnce) {
   }
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(right, 400);
+}
+
+TEST_F(HttpServerTest, AStreamWithoutABodySaysSoHoweverLateItIsAsked) {
+  Start();
+  std::vector<Writer> writers;
+  {
+    RawClient client(port());
+    for (const char* const fields : {"", "", "connection: close\r\n"}) {
+      writers.push_back(Hold(
+          client,
+          absl::StrCat("HEAD /hold HTTP/1.1\r\nhost: t\r\n", fields, "\r\n")));
+      writers.back()->Start({});
+      EXPECT_EQ(client.ReadResponse(/*head_only=*/true).status, 200);
+    }
+    for (int asked = 0; asked < 2; ++asked) {
+      std::promise<void> told;
+      writers[asked]->OnDisconnect([&told] { told.set_value(); });
+      told.get_future().wait();
+    }
+  }
+  while (server_->stats().connections > 0) std::this_thread::yield();
+  int told = 0;
+  for (const Writer& writer : writers) {
+    writer->Start({});  // too late
+    writer->OnDisconnect([&told] { ++told; });
+  }
+  EXPECT_EQ(told, 3);
 }
 
 // Shutdown.

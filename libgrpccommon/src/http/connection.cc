@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/connection.h"
 
+#include <atomic>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/socket_base.hpp>
@@ -84,7 +85,8 @@ bool HasToken(const HttpHeaders& headers, std::string_view name,
 }
 
 // What the handler of one request holds.
-class Writer : public ResponseWriter {
+class Writer : public ResponseWriter,
+               public std::enable_shared_from_this<Writer> {
  public:
   Writer(std::shared_ptr<Connection> connection, std::uint64_t exchange)
       : connection_(std::move(connection)), exchange_(exchange) {}
@@ -103,9 +105,11 @@ class Writer : public ResponseWriter {
   }
 
   void Start(HttpResponse head) override {
-    connection_->Run([connection = connection_, exchange = exchange_,
+    connection_->Run([self = shared_from_this(),
                       head = std::move(head)]() mutable {
-      connection->StartStream(exchange, std::move(head));
+      if (self->connection_->StartStream(self->exchange_, std::move(head))) {
+        self->bodiless_ = true;
+      }
     });
   }
 
@@ -125,11 +129,17 @@ class Writer : public ResponseWriter {
   }
 
   void OnDisconnect(std::function<void()> callback) override {
-    const bool taken = connection_->Run(
-        [connection = connection_, exchange = exchange_, callback]() mutable {
-          connection->OnDisconnect(exchange, std::move(callback));
+    const bool taken =
+        connection_->Run([self = shared_from_this(), callback]() mutable {
+          Connection& connection = *self->connection_;
+          if (self->bodiless_) {
+            connection.TellLater(std::move(callback));
+          } else {
+            connection.OnDisconnect(self->exchange_, std::move(callback));
+          }
         });
-    if (!taken && callback != nullptr && !connection_->Completed(exchange_)) {
+    if (!taken && callback != nullptr &&
+        (bodiless_ || !connection_->Completed(exchange_))) {
       callback();
     }
   }
@@ -137,6 +147,8 @@ class Writer : public ResponseWriter {
  private:
   const std::shared_ptr<Connection> connection_;
   const std::uint64_t exchange_;
+  // The stream ended with its head: nobody hears the rest.
+  std::atomic<bool> bodiless_{false};
 };
 
 class Upgrade : public WebSocketUpgrade {
@@ -490,11 +502,11 @@ void Connection::Send(std::uint64_t exchange, HttpResponse response) {
   if (MayAnswer(exchange)) StartAnswer(std::move(response), false);
 }
 
-void Connection::StartStream(std::uint64_t exchange, HttpResponse head) {
-  if (MayAnswer(exchange)) StartAnswer(std::move(head), true);
+bool Connection::StartStream(std::uint64_t exchange, HttpResponse head) {
+  return MayAnswer(exchange) && StartAnswer(std::move(head), true);
 }
 
-void Connection::StartAnswer(HttpResponse response, bool streaming) {
+bool Connection::StartAnswer(HttpResponse response, bool streaming) {
   // From here on a client that goes is seen, also while an upgrade is refused.
   if (state_ == State::kUpgrading) state_ = State::kHandling;
   bool valid = response.status >= 200 && response.status <= 599;
@@ -527,11 +539,10 @@ void Connection::StartAnswer(HttpResponse response, bool streaming) {
   // connection for nothing.
   output.last = !streaming || !body_allowed;
   answer_ = output.last ? Answer::kComplete : Answer::kStreaming;
-  if (streaming && !body_allowed) {
-    bodiless_ = exchange_;
-    TellLater(std::exchange(on_disconnect_, nullptr));
-  }
+  const bool bodiless = streaming && !body_allowed;
+  if (bodiless) TellLater(std::exchange(on_disconnect_, nullptr));
   Push(std::move(output));
+  return bodiless;
 }
 
 std::string Connection::FormatHead(const HttpResponse& response,
@@ -613,10 +624,6 @@ void Connection::End(std::uint64_t exchange) {
 
 void Connection::OnDisconnect(std::uint64_t exchange,
                               std::function<void()> callback) {
-  if (exchange == bodiless_) {
-    TellLater(std::move(callback));
-    return;
-  }
   if (Completed(exchange)) return;
   if (state_ == State::kClosed || peer_gone_) {
     Call(callback);

@@ -38,11 +38,14 @@ class Connection : public Session {
 
   // What handles call, by Run; `exchange` is the request that they belong to.
   void Send(std::uint64_t exchange, HttpResponse response);
-  void StartStream(std::uint64_t exchange, HttpResponse head);
+  // Whether the stream has ended with its head, for it may have no body.
+  bool StartStream(std::uint64_t exchange, HttpResponse head);
   void Write(std::uint64_t exchange, std::string chunk,
              ResponseWriter::Done done);
   void End(std::uint64_t exchange);
   void OnDisconnect(std::uint64_t exchange, std::function<void()> callback);
+  // Like an OnDisconnect of what has happened already, but not within it.
+  void TellLater(std::function<void()> callback);
   // Whether its answer has been sent. On any thread.
   bool Completed(std::uint64_t exchange) const {
     return completed_.load() >= exchange;
@@ -100,14 +103,13 @@ class Connection : public Session {
     return state_ != State::kClosed && exchange == exchange_ &&
            answer_ == Answer::kNone;
   }
-  void StartAnswer(HttpResponse response, bool streaming);
+  // As for StartStream.
+  bool StartAnswer(HttpResponse response, bool streaming);
   std::string FormatHead(const HttpResponse& response, bool streaming) const;
 
   // Tells of a Write that sends nothing, and not within it: `done` may write
   // the next chunk, and so on.
   void CallLater(ResponseWriter::Done done, absl::Status status);
-  // Likewise of an OnDisconnect.
-  void TellLater(std::function<void()> callback);
 
   void Push(Output output);
   void WriteSome();
@@ -147,8 +149,6 @@ class Connection : public Session {
   bool chunked_ = false;
   bool chunk_waiting_ = false;
   std::function<void()> on_disconnect_;
-  // The last exchange whose stream ended with its head: nobody hears the rest.
-  std::uint64_t bodiless_ = 0;
 
   std::deque<Output> outputs_;
   bool writing_ = false;
