@@ -57,6 +57,7 @@ enum class Fault {
   kKeepsAPlacePerMessageSent,
   kKeepsAPlacePerNullMessage,
   kRefusesNullMessagesInTime,
+  kRefusesMessagesInTime,
   kLeaksWhatItRefusedByMessage,
   kServesOneThread,
 };
@@ -108,6 +109,9 @@ class Places : public ServerInterceptor {
                           const Message* message) override {
     const MutexLock lock(mutex_);
     if (Is(Fault::kKeepsAPlacePerMessageReceived)) --free_;
+    if (Is(Fault::kRefusesMessagesInTime) && ++messages_ > 300) {
+      return absl::InvalidArgumentError("one too many");
+    }
     if (message == nullptr) {
       if (Is(Fault::kKeepsAPlacePerNullMessage)) --free_;
       if (Is(Fault::kRefusesNullMessagesInTime) && ++nulls_ > 100) {
@@ -193,6 +197,7 @@ class Places : public ServerInterceptor {
   Mutex mutex_;
   int free_ ABSL_GUARDED_BY(mutex_) = kPlaces;
   int nulls_ ABSL_GUARDED_BY(mutex_) = 0;
+  int messages_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 FakeCallOptions Calls(CallKind kind) {
@@ -388,6 +393,9 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"null_refused_in_time",
                   CaseOf(Fault::kRefusesNullMessagesInTime), CheckMessages,
                   "client_stream, messages raw"},
+        FaultCase{"refused_in_time",
+                  CaseOf(Fault::kRefusesMessagesInTime, CallKind::kBidiStream),
+                  CheckBothWaysAtOnce, "both ways at once"},
         FaultCase{"others_refusals_leak",
                   CaseOf(Fault::kLeaksWhatOthersRefusedByMessage),
                   CheckMessages, "client_stream, messages StringValue"}),

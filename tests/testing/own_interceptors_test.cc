@@ -29,6 +29,7 @@
 #include "grpccommon/ratelimit/rate_limit_interceptor.h"
 #include "grpccommon/testing/contract_cases.h"
 #include "grpccommon/testing/contract_check.h"
+#include "grpccommon/testing/fault_interceptor.h"
 #include "grpccommon/testing/interceptor_conformance.h"
 #include "grpccommon/tracing/batch_span_processor.h"
 #include "grpccommon/tracing/span_exporter.h"
@@ -180,6 +181,12 @@ std::shared_ptr<ServerInterceptor> MakeAuthenticate(bool ignore) {
                           .audit = SomeLogger()});
 }
 
+// Whose verdicts come later, from another thread.
+std::shared_ptr<ServerInterceptor> MakeDelay() {
+  return std::make_shared<FaultInterceptor>(Fault{.delay_share = 1},
+                                            SharedScheduler());
+}
+
 std::shared_ptr<ServerInterceptor> MakeAuthorize() {
   return *AuthorizeInterceptor::Create({.audit = SomeLogger()},
                                        SharedScheduler());
@@ -285,7 +292,8 @@ INSTANTIATE_TEST_SUITE_P(
         ConformanceCase{.name = "concurrency_of_methods",
                         .make = MakeMethodConcurrency,
                         .admitted = Critical,
-                        .at_once = kPlaces}),
+                        .at_once = kPlaces},
+        ConformanceCase{.name = "delay", .make = MakeDelay, .admitted = Plain}),
     ConformanceCaseName);
 
 INSTANTIATE_TEST_SUITE_P(
