@@ -971,6 +971,38 @@ TEST_F(HttpServerTest, AnswersFromManyThreadsAtOnce) {
   EXPECT_EQ(right, 400);
 }
 
+TEST_F(HttpServerTest, WhatIsAnsweredLastIsNotTakenForNoAnswer) {
+  std::promise<void> blocked;
+  std::promise<void> release;
+  Get("/block", [&](HttpRequest, Writer writer) {
+    blocked.set_value();
+    release.get_future().wait();
+    writer->Send({});
+  });
+  Start({.threads = 1});
+  RawClient whole(port());
+  RawClient stream(port());
+  Writer sends = Hold(whole);
+  Writer streams = Hold(stream);
+  RawClient blocker(port());
+  blocker.Send("GET /block HTTP/1.1\r\nhost: t\r\n\r\n");
+  blocked.get_future().wait();
+  // All of it waits, and with it nobody but the connection has the writer.
+  sends->OnDisconnect([] {});
+  sends->Send(TextResponse("whole"));
+  sends.reset();
+  streams->Start({});
+  streams->Write("chunk", nullptr);
+  streams->End();
+  streams.reset();
+  release.set_value();
+  EXPECT_EQ(whole.ReadResponse().body, "whole");
+  const RawResponse streamed = stream.ReadResponse();
+  EXPECT_EQ(streamed.body, "chunk");
+  EXPECT_TRUE(streamed.complete);
+  EXPECT_EQ(blocker.ReadResponse().status, 200);
+}
+
 TEST_F(HttpServerTest, AStreamWithoutABodySaysSoHoweverLateItIsAsked) {
   Start();
   std::vector<Writer> writers;

@@ -84,7 +84,8 @@ bool HasToken(const HttpHeaders& headers, std::string_view name,
   return false;
 }
 
-// What the handler of one request holds.
+// What the handler of one request holds. All that it has the connection do
+// holds it in turn, so that Abandon comes after it.
 class Writer : public ResponseWriter,
                public std::enable_shared_from_this<Writer> {
  public:
@@ -98,10 +99,10 @@ class Writer : public ResponseWriter,
   }
 
   void Send(HttpResponse response) override {
-    connection_->Run([connection = connection_, exchange = exchange_,
-                      response = std::move(response)]() mutable {
-      connection->Send(exchange, std::move(response));
-    });
+    connection_->Run(
+        [self = shared_from_this(), response = std::move(response)]() mutable {
+          self->connection_->Send(self->exchange_, std::move(response));
+        });
   }
 
   void Start(HttpResponse head) override {
@@ -114,17 +115,17 @@ class Writer : public ResponseWriter,
   }
 
   void Write(std::string chunk, Done done) override {
-    const bool taken =
-        connection_->Run([connection = connection_, exchange = exchange_,
-                          chunk = std::move(chunk), done]() mutable {
-          connection->Write(exchange, std::move(chunk), std::move(done));
+    const bool taken = connection_->Run(
+        [self = shared_from_this(), chunk = std::move(chunk), done]() mutable {
+          self->connection_->Write(self->exchange_, std::move(chunk),
+                                   std::move(done));
         });
     if (!taken && done != nullptr) done(Gone());
   }
 
   void End() override {
-    connection_->Run([connection = connection_, exchange = exchange_] {
-      connection->End(exchange);
+    connection_->Run([self = shared_from_this()] {
+      self->connection_->End(self->exchange_);
     });
   }
 
