@@ -124,6 +124,17 @@ class File : public LogTransport {
   // Not spdlog's, which empties a file that it cannot rename; ours grows on
   // then, as where no other can be opened, and is tried again a while later.
   void Rotate() {
+    const int spare = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool renamed = spare >= 0 && Rename();
+    if (spare >= 0) close(spare);
+    if (renamed) {
+      Open();
+    } else {
+      may_rotate_at_ = clock_.Now() + kLookInterval;
+    }
+  }
+
+  bool Rename() const {
     // Up to the first gap, and so once if the path itself stays where it is.
     std::size_t last = 1;
     while (last < rotated_files_ &&
@@ -133,17 +144,10 @@ class File : public LogTransport {
     for (std::size_t number = last; number > 0; --number) {
       const std::string from = RotatedPath(number - 1);
       if (std::rename(from.c_str(), RotatedPath(number).c_str()) != 0) {
-        may_rotate_at_ = clock_.Now() + kLookInterval;
-        return;
+        return false;
       }
     }
-    try {
-      Open();
-    } catch (const spdlog::spdlog_ex&) {
-      may_rotate_at_ = clock_.Now() + kLookInterval;
-      // The file that is open goes back to where it was.
-      std::rename(RotatedPath(1).c_str(), path_.c_str());
-    }
+    return true;
   }
 
   // "app.2.log" for "app.log"; the path itself for 0.
