@@ -814,6 +814,85 @@ TEST(CallbackStreamTest, AMessageIsObservedBeforeTheEndOrNotAtAll) {
   server->Shutdown(0s, 5s);
 }
 
+// Reads on after it has ended its call.
+class ReadsOn : public EchoService::CallbackService {
+ public:
+  std::promise<bool> read;
+
+ private:
+  class Reactor : public grpc::ServerReadReactor<EchoRequest> {
+   public:
+    explicit Reactor(ReadsOn& service) : service_(service) {
+      StartRead(&request_);
+      Finish(grpc::Status::OK);
+    }
+    void OnReadDone(bool ok) override { service_.read.set_value(ok); }
+    void OnDone() override { delete this; }
+
+   private:
+    ReadsOn& service_;
+    EchoRequest request_;
+  };
+
+  grpc::ServerReadReactor<EchoRequest>* ClientStream(
+      grpc::CallbackServerContext* /*context*/,
+      EchoResponse* /*response*/) override {
+    return new Reactor(*this);
+  }
+};
+
+// Keeps the end of a call back until a read has ended.
+class KeepsEndBack : public ServerInterceptor {
+ public:
+  explicit KeepsEndBack(std::future<bool> read) : read_(std::move(read)) {}
+
+  std::promise<void> ending;
+  std::atomic<bool> got_message{false};
+  std::atomic<int> observed{0};
+
+  std::string_view name() const override { return "keeps_end_back"; }
+  Stage stage() const override { return Stage::kObserve; }
+  absl::StatusOr<Hooks> Register(const Method& /*method*/) override {
+    return Hooks{.received = true};
+  }
+  absl::Status OnReceived(ServerCall& /*call*/,
+                          const google::protobuf::Message*) override {
+    ++observed;
+    return absl::OkStatus();
+  }
+  void OnFinish(ServerCall& /*call*/, grpc::Status& /*status*/) override {
+    ending.set_value();
+    got_message = read_.get();
+  }
+
+ private:
+  std::future<bool> read_;
+};
+
+TEST(CallbackStreamTest, NobodyGetsAMessageThatNobodyMayObserve) {
+  ReadsOn service;
+  const auto keeper = std::make_shared<KeepsEndBack>(service.read.get_future());
+  auto server = *Server::Create(
+      {.name = "echo",
+       .grpc_address = "127.0.0.1:0",
+       .drain_delay = 0s,
+       .log_sink = std::make_shared<testing::RecordingLogSink>()});
+  server->Add<EchoService>(service).Use(keeper);
+  ASSERT_TRUE(server->Start().ok());
+  const auto stub = EchoService::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
+                          grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  EchoResponse response;
+  const auto writer = stub->ClientStream(&context, &response);
+  keeper->ending.get_future().wait();
+  writer->Write(EchoRequest());
+  EXPECT_TRUE(writer->Finish().ok());
+  EXPECT_FALSE(keeper->got_message);
+  EXPECT_EQ(keeper->observed, 0);
+  server->Shutdown(0s, 5s);
+}
+
 // A unary call whose client does not read the reply, which is larger than what
 // the server may send until it does.
 TEST_P(StyleTest, AReplyOnItsWayIsNotCutByTheEnd) {

@@ -3,12 +3,14 @@
 
 #include "grpccommon/server/server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <grpc/grpc.h>
 #include <grpc/support/alloc.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@
 #include <future>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
@@ -1230,6 +1233,20 @@ TEST(ServerProcessDeathTest, ADependencyCheckThatHangsDoesNotHoldUpTheEnd) {
   EXPECT_THAT(TextOf(log), HasSubstr("a dependency check does not end"));
 }
 
+TEST(ServerProcessDeathTest, NorIfNobodyReadsItsLog) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
+  const int pipe = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(pipe, 0);
+  while (write(pipe, "x", 1) == 1) {
+  }
+  const Process process = StuckInACheck(log);
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 70);
+  close(pipe);
+}
+
 // Refuses once a check runs.
 class LateRegistry : public BrokenRegistry {
  public:
@@ -1254,6 +1271,81 @@ TEST(ServerProcessDeathTest, NorThatOfAFailedStart) {
       StuckInACheck(log, std::make_shared<LateRegistry>(checking), checking);
   EXPECT_EQ(process.Wait(), 70);
   EXPECT_THAT(TextOf(log), HasSubstr("no such registry"));
+}
+
+// Has itself called, and refuses once that call runs.
+class CallingRegistry : public BrokenRegistry {
+ public:
+  explicit CallingRegistry(std::future<void> running)
+      : running_(std::move(running)) {}
+  absl::StatusOr<std::unique_ptr<Registration>> Register(
+      std::string /*service*/, Instance instance,
+      RegistrationOptions /*options*/) override {
+    std::thread([address = instance.address] {
+      const auto stub = EchoService::NewStub(
+          grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+      grpc::ClientContext context;
+      EchoResponse response;
+      stub->Unary(&context, EchoRequest(), &response);
+    }).detach();
+    running_.wait();
+    return absl::UnavailableError("no such registry");
+  }
+
+ private:
+  const std::future<void> running_;
+};
+
+TEST(ServerProcessDeathTest, NorDoesAHandlerHoldUpThatOfAFailedStart) {
+  TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  const Process process([&](int ready) {
+    std::promise<void> running;
+    EchoProbe probe;
+    probe.on_enter = [&](grpc::ServerContextBase& /*context*/) {
+      if (write(ready, "r", 1) != 1) std::abort();
+      running.set_value();
+      while (true) pause();
+    };
+    test::SyncEcho echo(probe);
+    const auto server = *Server::Create(
+        {.name = "child",
+         .grpc_address = "127.0.0.1:0",
+         .stuck_timeout = 100ms,
+         .announce = {.registry = std::make_shared<CallingRegistry>(
+                          running.get_future()),
+                      .services = {"one"}},
+         .log = {.destination = log}});
+    server->Add<EchoService>(echo);
+    return server->Run();
+  });
+  EXPECT_EQ(process.Wait(), 70);
+  EXPECT_THAT(TextOf(log),
+              AllOf(HasSubstr("handlers ignore their cancellation"),
+                    HasSubstr("no such registry")));
+}
+
+TEST(ServerProcessDeathTest, NorDoesACheckThatHangsBesideOneThatCannotBe) {
+  const Process process([&](int ready) {
+    const auto server = *Server::Create({.name = "child",
+                                         .grpc_address = "127.0.0.1:0",
+                                         .stuck_timeout = 100ms,
+                                         .log = {.destination = "/dev/null"}});
+    // So many that the first run while the others are added.
+    for (int i = 0; i <= 2000; ++i) {
+      server->AddBlockingCheck({.name = absl::StrCat("check-", i % 2000),
+                                .interval = 10ms,
+                                .timeout = 10ms},
+                               [] {
+                                 while (true) pause();
+                                 return absl::OkStatus();
+                               });
+    }
+    if (write(ready, "r", 1) != 1) std::abort();
+    return server->Run();
+  });
+  // The latter where none has run after all.
+  EXPECT_THAT(process.Wait(), AnyOf(70, 78));
 }
 
 // Abseil's answer to mutexes that are locked in the other order.

@@ -341,8 +341,11 @@ void CallState::Received(grpc::experimental::InterceptorBatchMethods& batch) {
     return;
   }
   read_mark_.Take();
-  // After the end the handler cares no more, nor may observers.
-  if (!EnterReceiving()) return;
+  // Nobody may observe it any more, so nobody gets it.
+  if (!EnterReceiving()) {
+    FailRead(batch);
+    return;
+  }
   ReceivedMessage(batch, message);
   LeaveReceiving();
 }

@@ -39,6 +39,7 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "grpcpp/version_info.h"
+#include "log/last_words.h"
 #include "nlohmann/json.hpp"
 #include "server/announcement.h"
 #include "server/call_path.h"
@@ -55,6 +56,9 @@ namespace grpccommon {
 namespace {
 
 using std::chrono::nanoseconds;
+
+constexpr std::string_view kStuckHandlers =
+    "handlers ignore their cancellation";
 
 absl::Status CheckName(const std::string& name) {
   const bool good =
@@ -387,9 +391,13 @@ struct Server::Impl {
   std::string VersionJson() const;
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
+  // gRPC's Shutdown blocks until every call has ended, so it runs beside us;
+  // `calls_ended` tells.
+  std::thread CloseGrpcServer(nanoseconds grace_period);
   // Waits until `done`. In a process that Run owns, it ends that if it takes
-  // too long, saying why.
-  void AwaitOrExit(const bool Impl::*done, std::string_view why);
+  // too long, saying why, and also why it did not start if it did not.
+  void AwaitOrExit(const bool Impl::*done, std::string_view why,
+                   const absl::Status& started);
   // Waits until every call has ended, `grace_period` is over, or ShutdownNow
   // was called; true in the first case.
   bool WaitForCalls(nanoseconds grace_period);
@@ -613,11 +621,15 @@ absl::Status Server::Impl::BeginChecks() {
   auto made = std::make_unique<DependencyChecks>(
       *health, concerns.scheduler(), logger,
       options.clock != nullptr ? *options.clock : SteadyClock());
-  for (const auto& wanted : wanted_checks) {
-    if (absl::Status added = wanted(*made); !added.ok()) return added;
+  DependencyChecks& begun = *made;
+  {
+    // Before the first may run, for EndChecks knows what to do if it hangs.
+    const MutexLock lock(mutex);
+    checks = std::move(made);
   }
-  const MutexLock lock(mutex);
-  checks = std::move(made);
+  for (const auto& wanted : wanted_checks) {
+    if (absl::Status added = wanted(begun); !added.ok()) return added;
+  }
   return absl::OkStatus();
 }
 
@@ -637,11 +649,7 @@ void Server::Impl::EndChecks(const absl::Status& started) {
     }
     changed.NotifyAll();
   });
-  std::string why = "a dependency check does not end; ending the process";
-  if (!started.ok()) {
-    absl::StrAppend(&why, " that cannot start: ", started.ToString());
-  }
-  AwaitOrExit(&Impl::checks_ended, why);
+  AwaitOrExit(&Impl::checks_ended, "a dependency check does not end", started);
   ender.join();
 }
 
@@ -728,8 +736,9 @@ void Server::Impl::EndStart(const absl::Status& started) {
     SetHealth(ServingStatus::kNotServing);
     announcement = nullptr;
     if (grpc_server != nullptr) {
-      grpc_server->Shutdown(std::chrono::system_clock::now());
-      grpc_server->Wait();
+      std::thread closing = CloseGrpcServer(nanoseconds::zero());
+      AwaitOrExit(&Impl::calls_ended, kStuckHandlers, started);
+      closing.join();
       grpc_server = nullptr;
     }
     http_server = nullptr;
@@ -849,7 +858,20 @@ bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
   return calls_ended;
 }
 
-void Server::Impl::AwaitOrExit(const bool Impl::*done, std::string_view why) {
+std::thread Server::Impl::CloseGrpcServer(nanoseconds grace_period) {
+  return std::thread([this, grace_period] {
+    grpc_server->Shutdown(std::chrono::system_clock::now() + grace_period);
+    grpc_server->Wait();
+    {
+      const MutexLock lock(mutex);
+      calls_ended = true;
+    }
+    changed.NotifyAll();
+  });
+}
+
+void Server::Impl::AwaitOrExit(const bool Impl::*done, std::string_view why,
+                               const absl::Status& started) {
   const bool may_exit =
       owns_process && options.stuck_timeout != nanoseconds::zero();
   const auto end = std::chrono::steady_clock::now() + options.stuck_timeout;
@@ -865,8 +887,12 @@ void Server::Impl::AwaitOrExit(const bool Impl::*done, std::string_view why) {
     }
     if (this->*done) return;
   }
-  logger.Error(why, {{"running_calls", call_path.running_calls()}});
-  logger.sink()->Flush();
+  std::string text = absl::StrCat(ToAbsl(why), "; ending the process");
+  if (!started.ok()) {
+    absl::StrAppend(&text, " that cannot start: ", started.ToString());
+  }
+  logger.Error(text, {{"running_calls", call_path.running_calls()}});
+  internal::FlushLastWords(logger.sink());
   std::_Exit(70);  // EX_SOFTWARE; destructors would wait for the same
 }
 
@@ -879,26 +905,15 @@ void Server::Impl::Stop(nanoseconds drain_delay, nanoseconds grace_period) {
 
   EnterPhase(ServerPhase::kStopping);
   health_service->EndWatches();
-  // gRPC's Shutdown blocks until every call has ended, and once begun it cannot
-  // be hurried; so it runs beside us, and we cancel what outlives the grace.
-  std::thread closing([this] {
-    grpc_server->Shutdown(std::chrono::system_clock::now() +
-                          std::chrono::hours(24 * 365));
-    grpc_server->Wait();
-    {
-      const MutexLock lock(mutex);
-      calls_ended = true;
-    }
-    changed.NotifyAll();
-  });
+  // It cannot be hurried once begun; so we cancel what outlives the grace.
+  std::thread closing = CloseGrpcServer(std::chrono::hours(24 * 365));
   if (!WaitForCalls(grace_period)) {
     if (call_path.running_calls() > 0) {
       logger.Warning("cancelling calls that outlived the grace period",
                      {{"running_calls", call_path.running_calls()}});
     }
     grpc_server_cancel_all_calls(grpc_server->c_server());
-    AwaitOrExit(&Impl::calls_ended,
-                "handlers ignore their cancellation; ending the process");
+    AwaitOrExit(&Impl::calls_ended, kStuckHandlers, absl::OkStatus());
   }
   closing.join();
   concerns.Flush();
