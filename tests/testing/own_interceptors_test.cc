@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -70,9 +71,10 @@ Method MethodOf(const std::string& name) {
 }
 
 const Message& Named(const std::string& name) {
-  auto* const request = new NameRequest();  // calls borrow it
-  request->set_name(name);
-  return *request;
+  static auto& named = *new std::deque<NameRequest>();  // calls borrow them
+  NameRequest& request = named.emplace_back();
+  request.set_name(name);
+  return request;
 }
 
 // One that keeps every rule.
