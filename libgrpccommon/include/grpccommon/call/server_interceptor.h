@@ -57,7 +57,8 @@ struct Hooks {
 /// One object serves all calls, so hooks are called by many threads at once;
 /// those of one call never overlap, except `OnReceived` and `OnSent` with each
 /// other. Hooks must not block (see AsyncServerInterceptor), not for the end of
-/// a call either, for that waits for `OnReceived`. They must not throw; an
+/// a call either, for that waits for `OnReceived`: so a stream must not be
+/// ended under a lock that an `OnReceived` takes. They must not throw; an
 /// exception is treated as INTERNAL.
 ///
 /// `OnFinish` runs exactly once for each call whose `OnStart` ran, also if that
