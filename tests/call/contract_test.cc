@@ -16,9 +16,8 @@
 namespace grpccommon {
 namespace {
 
+using namespace std::chrono_literals;
 using ::google::protobuf::MethodOptions;
-using ::std::chrono_literals::operator""ms;
-using ::std::chrono_literals::operator""s;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

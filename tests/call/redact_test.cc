@@ -150,22 +150,23 @@ TEST(RedactTest, OfAnAnyThatIsMuchLargerThanTheLineOnlyTheSizeRemains) {
 }
 
 TEST(RedactTest, WhatIsParsedOfAllAnysTogetherHasALimit) {
+  constexpr std::size_t kMaxBytes = 16 << 10;
   Account account;
   Account small;
   small.set_password(std::string(1000, 'x'));
   for (int i = 0; i < 100; ++i) account.add_extras()->PackFrom(small);
-  const json extras = json::parse(Rendered(account, 4096 * 4))["extras"];
+  const json extras = json::parse(Rendered(account, kMaxBytes))["extras"];
   ASSERT_EQ(extras.size(), 100u);
   EXPECT_EQ(extras[0]["password"], kRedacted);
-  EXPECT_TRUE(json::parse(Rendered(account, 4096 * 4))["extras"][99].contains(
+  EXPECT_TRUE(json::parse(Rendered(account, kMaxBytes))["extras"][99].contains(
       "password"));
   account.mutable_extras(99)->PackFrom([] {
     Account larger;
-    larger.set_password(std::string(4096 * 4 * 16, 'x'));
+    larger.set_password(std::string(16 * kMaxBytes, 'x'));
     return larger;
   }());
-  EXPECT_TRUE(
-      json::parse(Rendered(account, 4096 * 4))["extras"][99].contains("bytes"));
+  EXPECT_TRUE(json::parse(Rendered(account, kMaxBytes))["extras"][99].contains(
+      "bytes"));
 }
 
 TEST(RedactTest, UnknownFieldsAreLeftOut) {
