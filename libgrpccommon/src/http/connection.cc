@@ -134,7 +134,7 @@ class Writer : public ResponseWriter,
         connection_->Run([self = shared_from_this(), callback]() mutable {
           Connection& connection = *self->connection_;
           if (self->bodiless_) {
-            connection.TellLater(std::move(callback));
+            connection.CallLater(std::move(callback));
           } else {
             connection.OnDisconnect(self->exchange_, std::move(callback));
           }
@@ -541,7 +541,7 @@ bool Connection::StartAnswer(HttpResponse response, bool streaming) {
   output.last = !streaming || !body_allowed;
   answer_ = output.last ? Answer::kComplete : Answer::kStreaming;
   const bool bodiless = streaming && !body_allowed;
-  if (bodiless) TellLater(std::exchange(on_disconnect_, nullptr));
+  if (bodiless) CallLater(std::exchange(on_disconnect_, nullptr));
   Push(std::move(output));
   return bodiless;
 }
@@ -598,20 +598,6 @@ void Connection::Write(std::uint64_t exchange, std::string chunk,
     output.tail = "\r\n";
   }
   Push(std::move(output));
-}
-
-void Connection::CallLater(ResponseWriter::Done done, absl::Status status) {
-  if (done == nullptr) return;
-  net::post(strand(),
-            [self = Self(), done = std::move(done),
-             status = std::move(status)] { self->Call(done, status); });
-}
-
-void Connection::TellLater(std::function<void()> callback) {
-  if (callback == nullptr) return;
-  net::post(strand(), [self = Self(), callback = std::move(callback)] {
-    self->Call(callback);
-  });
 }
 
 void Connection::End(std::uint64_t exchange) {

@@ -44,8 +44,16 @@ class Connection : public Session {
              ResponseWriter::Done done);
   void End(std::uint64_t exchange);
   void OnDisconnect(std::uint64_t exchange, std::function<void()> callback);
-  // Like an OnDisconnect of what has happened already, but not within it.
-  void TellLater(std::function<void()> callback);
+  // Like Call, but not within what led to it: the callback of a Write may write
+  // the next chunk, and so on.
+  template <typename Callback, typename... Arguments>
+  void CallLater(Callback callback, Arguments... arguments) {
+    if (callback == nullptr) return;
+    net::post(strand(), [self = Self(), callback = std::move(callback),
+                         ... arguments = std::move(arguments)] {
+      self->Call(callback, arguments...);
+    });
+  }
   // Whether its answer has been sent. On any thread.
   bool Completed(std::uint64_t exchange) const {
     return completed_.load() >= exchange;
@@ -106,10 +114,6 @@ class Connection : public Session {
   // As for StartStream.
   bool StartAnswer(HttpResponse response, bool streaming);
   std::string FormatHead(const HttpResponse& response, bool streaming) const;
-
-  // Tells of a Write that sends nothing, and not within it: `done` may write
-  // the next chunk, and so on.
-  void CallLater(ResponseWriter::Done done, absl::Status status);
 
   void Push(Output output);
   void WriteSome();
