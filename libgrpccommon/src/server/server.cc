@@ -391,8 +391,9 @@ struct Server::Impl {
   std::string VersionJson() const;
   void EnterPhase(ServerPhase next);
   void Stop(nanoseconds drain_delay, nanoseconds grace_period);
-  // gRPC's Shutdown blocks until every call has ended, so it runs beside us;
-  // `calls_ended` tells.
+  // Does `work`, which may take for ever, on a thread of its own; sets `done`.
+  std::thread Beside(std::function<void()> work, bool Impl::*done);
+  // gRPC's Shutdown blocks until every call has ended; `calls_ended` tells.
   std::thread CloseGrpcServer(nanoseconds grace_period);
   // Waits until `done`. In a process that Run owns, it ends that if it takes
   // too long, saying why, and also why it did not start if it did not.
@@ -641,14 +642,8 @@ void Server::Impl::EndChecks(const absl::Status& started) {
   }
   if (ending == nullptr) return;
   // Waits for a blocking check that runs, which may wait for ever itself.
-  std::thread ender([&] {
-    ending.reset();
-    {
-      const MutexLock lock(mutex);
-      checks_ended = true;
-    }
-    changed.NotifyAll();
-  });
+  std::thread ender =
+      Beside([&ending] { ending.reset(); }, &Impl::checks_ended);
   AwaitOrExit(&Impl::checks_ended, "a dependency check does not end", started);
   ender.join();
 }
@@ -858,16 +853,24 @@ bool Server::Impl::WaitForCalls(nanoseconds grace_period) {
   return calls_ended;
 }
 
-std::thread Server::Impl::CloseGrpcServer(nanoseconds grace_period) {
-  return std::thread([this, grace_period] {
-    grpc_server->Shutdown(std::chrono::system_clock::now() + grace_period);
-    grpc_server->Wait();
+std::thread Server::Impl::Beside(std::function<void()> work, bool Impl::*done) {
+  return std::thread([this, work = std::move(work), done] {
+    work();
     {
       const MutexLock lock(mutex);
-      calls_ended = true;
+      this->*done = true;
     }
     changed.NotifyAll();
   });
+}
+
+std::thread Server::Impl::CloseGrpcServer(nanoseconds grace_period) {
+  return Beside(
+      [this, grace_period] {
+        grpc_server->Shutdown(std::chrono::system_clock::now() + grace_period);
+        grpc_server->Wait();
+      },
+      &Impl::calls_ended);
 }
 
 void Server::Impl::AwaitOrExit(const bool Impl::*done, std::string_view why,
