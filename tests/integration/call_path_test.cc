@@ -640,6 +640,27 @@ TEST_P(StyleTest, AMessageOfAStreamThatIsTooLargeIsNotItsEnd) {
               Each(grpc::StatusCode::RESOURCE_EXHAUSTED));
 }
 
+// A server of `service` alone.
+template <typename Service>
+std::unique_ptr<Server> Serve(
+    Service& service, std::shared_ptr<ServerInterceptor> interceptor = nullptr,
+    ServerOptions options = {}) {
+  options.name = "echo";
+  options.grpc_address = "127.0.0.1:0";
+  options.drain_delay = 0s;
+  options.log_sink = std::make_shared<testing::RecordingLogSink>();
+  auto server = *Server::Create(std::move(options));
+  server->Add<EchoService>(service);
+  if (interceptor != nullptr) server->Use(std::move(interceptor));
+  EXPECT_TRUE(server->Start().ok());
+  return server;
+}
+
+std::shared_ptr<grpc::Channel> ChannelTo(const Server& server) {
+  return grpc::CreateChannel("127.0.0.1:" + std::to_string(server.grpc_port()),
+                             grpc::InsecureChannelCredentials());
+}
+
 // Counts whose uploads it was told are whole.
 class Uploads : public EchoService::CallbackService {
  public:
@@ -689,17 +710,9 @@ class Uploads : public EchoService::CallbackService {
 
 TEST(StreamReaderTest, HalfAnUploadIsNeverTakenForAWholeOne) {
   Uploads uploads;
-  auto server = *Server::Create(
-      {.name = "echo",
-       .grpc_address = "127.0.0.1:0",
-       .max_receive_message_bytes = 1000,
-       .drain_delay = 0s,
-       .log_sink = std::make_shared<testing::RecordingLogSink>()});
-  server->Add<EchoService>(uploads);
-  ASSERT_TRUE(server->Start().ok());
-  const auto channel =
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
-                          grpc::InsecureChannelCredentials());
+  const auto server =
+      Serve(uploads, nullptr, {.max_receive_message_bytes = 1000});
+  const auto channel = ChannelTo(*server);
   const std::string good("\x0a\x01y");
   const std::string large =
       std::string("\x0a\x88\x27") + std::string(5000, 'x');
@@ -791,16 +804,8 @@ class EndedFromOutside : public EchoService::CallbackService {
 TEST(CallbackStreamTest, AMessageIsObservedBeforeTheEndOrNotAtAll) {
   EndedFromOutside service;
   const auto observer = std::make_shared<SlowObserver>();
-  auto server = *Server::Create(
-      {.name = "echo",
-       .grpc_address = "127.0.0.1:0",
-       .drain_delay = 0s,
-       .log_sink = std::make_shared<testing::RecordingLogSink>()});
-  server->Add<EchoService>(service).Use(observer);
-  ASSERT_TRUE(server->Start().ok());
-  const auto stub = EchoService::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
-                          grpc::InsecureChannelCredentials()));
+  const auto server = Serve(service, observer);
+  const auto stub = EchoService::NewStub(ChannelTo(*server));
   grpc::ClientContext context;
   EchoResponse response;
   const auto writer = stub->ClientStream(&context, &response);
@@ -872,16 +877,8 @@ class KeepsEndBack : public ServerInterceptor {
 TEST(CallbackStreamTest, NobodyGetsAMessageThatNobodyMayObserve) {
   ReadsOn service;
   const auto keeper = std::make_shared<KeepsEndBack>(service.read.get_future());
-  auto server = *Server::Create(
-      {.name = "echo",
-       .grpc_address = "127.0.0.1:0",
-       .drain_delay = 0s,
-       .log_sink = std::make_shared<testing::RecordingLogSink>()});
-  server->Add<EchoService>(service).Use(keeper);
-  ASSERT_TRUE(server->Start().ok());
-  const auto stub = EchoService::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
-                          grpc::InsecureChannelCredentials()));
+  const auto server = Serve(service, keeper);
+  const auto stub = EchoService::NewStub(ChannelTo(*server));
   grpc::ClientContext context;
   EchoResponse response;
   const auto writer = stub->ClientStream(&context, &response);
@@ -1431,9 +1428,7 @@ TEST(CallPathTest, AGenericServiceIsGuarded) {
                                  .log = {.destination = "/dev/null"}});
   server->AddGeneric(service).Use(gate);
   ASSERT_TRUE(server->Start().ok());
-  const auto stub = test::EchoService::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->grpc_port()),
-                          grpc::InsecureChannelCredentials()));
+  const auto stub = test::EchoService::NewStub(ChannelTo(*server));
   EchoResponse response;
   {
     grpc::ClientContext context;

@@ -58,6 +58,17 @@ using namespace std::chrono_literals;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
+grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
+                  const std::string& text = "hello",
+                  std::chrono::milliseconds timeout = 5s) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  EchoRequest request;
+  request.set_text(text);
+  EchoResponse response;
+  return EchoService::NewStub(channel)->Unary(&context, request, &response);
+}
+
 class ServerTest : public ::testing::Test {
  protected:
   // A server that is quiet and quick to stop, with an echo service.
@@ -68,17 +79,6 @@ class ServerTest : public ::testing::Test {
     auto server = Server::Create(std::move(options));
     if (server.ok()) (*server)->Add<EchoService>(echo_);
     return server;
-  }
-
-  static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
-                           const std::string& text = "hello",
-                           std::chrono::milliseconds timeout = 5s) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + timeout);
-    EchoRequest request;
-    request.set_text(text);
-    EchoResponse response;
-    return EchoService::NewStub(channel)->Unary(&context, request, &response);
   }
 
   static std::shared_ptr<grpc::Channel> Plaintext(int port) {
@@ -1282,11 +1282,8 @@ class CallingRegistry : public BrokenRegistry {
       std::string /*service*/, Instance instance,
       RegistrationOptions /*options*/) override {
     std::thread([address = instance.address] {
-      const auto stub = EchoService::NewStub(
-          grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-      grpc::ClientContext context;
-      EchoResponse response;
-      stub->Unary(&context, EchoRequest(), &response);
+      Echo(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()),
+           "hello", 1h);
     }).detach();
     running_.wait();
     return absl::UnavailableError("no such registry");

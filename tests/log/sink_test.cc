@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -21,6 +22,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpccommon/testing/fake_clock.h"
+#include "support/no_file_descriptors.h"
 
 namespace grpccommon {
 namespace {
@@ -32,6 +34,18 @@ std::string Content(const std::filesystem::path& path) {
   std::ostringstream content;
   content << std::ifstream(path, std::ios::binary).rdbuf();
   return content.str();
+}
+
+// How a forked child ends that does this.
+int InChild(const std::function<void()>& run) {
+  const pid_t child = fork();
+  if (child == 0) {
+    run();
+    _exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
 }
 
 class SinkTest : public ::testing::Test {
@@ -50,6 +64,11 @@ class SinkTest : public ::testing::Test {
     return *sink;
   }
   std::string path() const { return folder_ / "app.log"; }
+  // Two fit into a file of 4096 bytes.
+  static void WriteHalf(LogSink& sink, char c) {
+    sink.Write(std::string(1999, c) + "\n");
+    sink.Flush();
+  }
 
   std::filesystem::path folder_;
   testing::FakeClock clock_;
@@ -104,8 +123,7 @@ TEST_F(SinkTest, WritesToStandardOutput) {
 TEST_F(SinkTest, RotatesBySizeAndKeepsSoManyFiles) {
   const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
   for (int i = 0; i < 8; ++i) {
-    sink->Write(std::string(1999, static_cast<char>('a' + i)) + "\n");
-    sink->Flush();
+    WriteHalf(*sink, static_cast<char>('a' + i));
   }
   EXPECT_EQ(Content(path()).substr(0, 1), "g");
   EXPECT_EQ(Content(folder_ / "app.1.log").substr(0, 1), "e");
@@ -121,47 +139,36 @@ TEST_F(SinkTest, AFileThatCannotBeRenamedGrowsOn) {
     std::filesystem::create_directories(folder_ / name / "in the way");
   }
   const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
-  const auto write = [&sink](char c) {
-    sink->Write(std::string(1999, c) + "\n");
-    sink->Flush();
-  };
-  for (const char c : {'a', 'b', 'c', 'd', 'e'}) write(c);
+  for (const char c : {'a', 'b', 'c', 'd', 'e'}) WriteHalf(*sink, c);
   EXPECT_EQ(Content(path()).size(), 10000u);
   EXPECT_EQ(Content(path()).substr(0, 1), "a");
   EXPECT_EQ(sink->dropped(), 0u);
   std::filesystem::remove_all(folder_ / "app.1.log");
-  write('f');  // not looked at again yet
+  WriteHalf(*sink, 'f');  // not looked at again yet
   clock_.Advance(1s);
-  write('g');
+  WriteHalf(*sink, 'g');
   EXPECT_EQ(Content(folder_ / "app.1.log").size(), 12000u);
   EXPECT_EQ(Content(path()).substr(0, 1), "g");
 }
 
 TEST_F(SinkTest, AFileIsKeptWhereNoOtherCanBeOpened) {
   const auto sink = Create({.rotate_bytes = 4096, .rotated_files = 2});
-  const auto write = [&sink](char c) {
-    sink->Write(std::string(1999, c) + "\n");
-    sink->Flush();
-  };
   for (const char* name : {"app.1.log", "app.2.log"}) {
     std::ofstream(folder_ / name) << name;
   }
-  write('a');
-  write('b');
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  rlimit none = limit;
-  none.rlim_cur = 0;
-  setrlimit(RLIMIT_NOFILE, &none);
-  write('c');
-  clock_.Advance(1s);
-  write('d');
-  setrlimit(RLIMIT_NOFILE, &limit);
+  WriteHalf(*sink, 'a');
+  WriteHalf(*sink, 'b');
+  {
+    const NoFileDescriptors none;
+    WriteHalf(*sink, 'c');
+    clock_.Advance(1s);
+    WriteHalf(*sink, 'd');
+  }
   EXPECT_EQ(Content(path()).size(), 8000u);
   EXPECT_EQ(sink->dropped(), 0u);
   EXPECT_EQ(Content(folder_ / "app.2.log"), "app.2.log");
   clock_.Advance(1s);
-  write('e');
+  WriteHalf(*sink, 'e');
   EXPECT_EQ(Content(folder_ / "app.2.log"), "app.1.log");
   EXPECT_EQ(Content(folder_ / "app.1.log").size(), 8000u);
   EXPECT_EQ(Content(path()).substr(0, 1), "e");
@@ -200,15 +207,11 @@ TEST_F(SinkTest, ALineThatWasCutOnAStandardStreamIsEnded) {
 TEST_F(SinkTest, AForkedChildDoesNotWaitForItsParentsWriter) {
   auto sink = Create({.batch_interval = 10s});
   sink->Write("the parent's\n");
-  const pid_t child = fork();
-  if (child == 0) {
-    sink->Flush();
-    sink.reset();
-    _exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InChild([&sink] {
+              sink->Flush();
+              sink.reset();
+            }),
+            0);
   sink->Flush();
   EXPECT_EQ(Content(path()), "the parent's\n");
 }
@@ -225,15 +228,11 @@ TEST_F(SinkTest, ForksBesideThreadsThatWriteDoNotStopTheChild) {
     });
   }
   for (int i = 0; i < 100; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      for (int n = 0; n < 100; ++n) sink->Write("the child's\n");
-      sink->Flush();
-      _exit(0);
-    }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(InChild([&sink] {
+                for (int n = 0; n < 100; ++n) sink->Write("the child's\n");
+                sink->Flush();
+              }),
+              0);
   }
   done = true;
   for (std::thread& writer : writers) writer.join();
