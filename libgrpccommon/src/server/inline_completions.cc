@@ -63,8 +63,12 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
   }
   grpc_call* const core_call = call.call();
   grpc_completion_queue* const queue = call.cq()->cq();
-  // Once it is started, another thread may be done with the call.
-  grpc_call_ref(core_call);
+  // A handler that has not returned keeps its call, and so does a batch whose
+  // reaction is still to be run. Otherwise another thread may be done with the
+  // call once this is started; a reference is dear, since gRPC looks for work
+  // when it is given up.
+  const bool kept = call_ == core_call || run_ != count_;
+  if (!kept) grpc_call_ref(core_call);
   grpc_completion_queue_thread_local_cache_init(queue);
   start();
   Reaction reaction;
@@ -76,7 +80,7 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
       OtherReaction::PutBack(reaction, core_call);
     }
   }
-  grpc_call_unref(core_call);
+  if (!kept) grpc_call_unref(core_call);
 }
 
 [[gnu::hot]] void InlineCompletions::HoldBack(
@@ -92,7 +96,13 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
   if (!held_back_.has_value()) return;
   const std::size_t before = count_;
   if (LongHandlers::Leave(*held_back_)) {
-    Start(held_back_->ops, held_back_->call);
+    // Where nothing has come here the reply goes by way of the queue, if there
+    // is one yet, and so may the end of its call.
+    if (call_ != nullptr || run_ != count_) {
+      Start(held_back_->ops, held_back_->call);
+    } else {
+      held_back_->Start();
+    }
   }
   held_back_.reset();
   // A reaction of gRPC's own, which may run within the handler.

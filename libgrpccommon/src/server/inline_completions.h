@@ -32,6 +32,9 @@ namespace grpccommon::internal {
 /// lock.
 class InlineCompletions {
  public:
+  /// Around what is no handler.
+  InlineCompletions() { current = this; }
+  /// Around the handler of `call`, which gRPC keeps until it has returned.
   /// `long_handlers` is borrowed and must outlive the call.
   InlineCompletions(const grpc_call* call, LongHandlers& long_handlers)
       : call_(call), long_handlers_(&long_handlers) {
@@ -77,11 +80,13 @@ class InlineCompletions {
   /// Whether nobody learns of the call's end yet.
   bool holds_back() const { return held_back_.has_value(); }
 
-  /// Starts what is held back, and runs the reaction if the call has ended.
+  /// Starts what is held back, and runs its reaction if that comes here: the
+  /// call has ended.
   void Watch();
 
-  /// Once, after the handler: starts what is held back and runs the reactions,
-  /// and those to what they send. The call may be gone then.
+  /// Once, after the handler: starts what is held back and runs the reactions
+  /// that have come here, and those to what they send. The call may be gone
+  /// then.
   void Run();
 
  private:
@@ -93,8 +98,6 @@ class InlineCompletions {
   };
   class OtherReaction;
 
-  // Around the reaction to a message.
-  InlineCompletions() { current = this; }
   static void RunSustained(grpc_completion_queue_functor* tag, int ok);
 
   // Constant-initialised and of the library alone, so read without a guard.

@@ -164,7 +164,7 @@ class LastReaction : public grpc_completion_queue_functor {
     last.Start();
     return;
   }
-  InlineCompletions completions(call.call(), state.long_handlers());
+  InlineCompletions completions;
   completions.Start(call, last.tag(), [&] { last.Start(); });
   completions.Run();
 }
