@@ -23,6 +23,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "google/protobuf/empty.pb.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpccommon/base/scheduler.h"
 #include "grpccommon/health/health_registry.h"
@@ -30,6 +33,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpccommon/testing/status_matchers.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "support/echo_services.h"
 #include "support/test_server.h"
 #ifdef GRPCCOMMON_OWN_REFLECTION
@@ -606,14 +610,59 @@ TEST_F(ServerTest, AnswersReflectionForFilesSymbolsAndExtensions) {
 }
 #endif
 
-TEST_F(ServerTest, ChannelzTellsOfTheServer) {
-  auto server = *Create({.grpc_address = "127.0.0.1:0", .channelz = true});
+TEST_F(ServerTest, WithoutChannelzGrpcDoesNotCountCalls) {
+  auto server = *Create({.grpc_address = "127.0.0.1:0"});
   ASSERT_THAT(server->Start(), IsOk());
   EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
   char* const json = grpc_channelz_get_servers(0);
-  // Its end may be counted after the client has heard of it.
-  EXPECT_THAT(std::string(json), HasSubstr("callsStarted"));
+  EXPECT_THAT(std::string(json), ::testing::Not(HasSubstr("callsStarted")));
   gpr_free(json);
+}
+
+TEST_F(ServerTest, ChannelzTellsOfTheServersThatHaveIt) {
+  const auto create = [this](bool channelz) {
+    auto server =
+        *Create({.grpc_address = "127.0.0.1:0", .channelz = channelz});
+    EXPECT_THAT(server->Start(), IsOk());
+    EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
+    return server;
+  };
+  // Messages of channelz come without a header; what is not known of one is
+  // kept as it came.
+  google::protobuf::Empty servers;
+  const auto ask = [&servers](const Server& server) {
+    grpc::ClientContext context;
+    grpc::Status status;
+    absl::Notification done;
+    grpc::TemplatedGenericStub<google::protobuf::Empty, google::protobuf::Empty>
+        stub(Plaintext(server.grpc_port()));
+    const google::protobuf::Empty request;
+    stub.UnaryCall(&context, "/grpc.channelz.v1.Channelz/GetServers", {},
+                   &request, &servers, [&](grpc::Status s) {
+                     status = std::move(s);
+                     done.Notify();
+                   });
+    done.WaitForNotification();
+    return status;
+  };
+  const auto first = create(true);
+  const auto second = create(true);
+  const auto without = create(false);
+  for (const Server* const server : {first.get(), second.get()}) {
+    ASSERT_THAT(ask(*server), IsOk());
+    const google::protobuf::UnknownFieldSet& fields =
+        servers.GetReflection()->GetUnknownFields(servers);
+    int count = 0;
+    for (int i = 0; i < fields.field_count(); ++i) {
+      if (fields.field(i).number() == 1) ++count;  // repeated Server server
+    }
+    EXPECT_EQ(count, 2);
+    // Its end may be counted after the client has heard of it.
+    char* const json = grpc_channelz_get_servers(0);
+    EXPECT_THAT(std::string(json), HasSubstr("callsStarted"));
+    gpr_free(json);
+  }
+  EXPECT_THAT(ask(*without), StatusIs(grpc::StatusCode::UNIMPLEMENTED));
 }
 
 TEST_F(ServerTest, HooksRunInReverseAndInTheirPhase) {

@@ -266,6 +266,8 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
       builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
       builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE,
                                                    false);
+      // What would inflate them is then one filter less for each call.
+      builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
       break;
     case Compression::kGzip:
       builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_GZIP);
@@ -284,29 +286,34 @@ void AddArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
     }
     builder.SetResourceQuota(quota);
   }
-  if (options.channelz) {
-    builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);
-  }
+  // On by default in gRPC, whose threads then count each call and message in
+  // places that they share.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ,
+                             options.channelz ? 1 : 0);
 }
 
-// gRPC's own reflection, on or off for this server alone: the library that
-// brings it adds it to every server of the process by itself.
-class GrpcReflection : public grpc::ServerBuilderOption {
+// What gRPC's libraries add to every server of the process by themselves, on or
+// off for this server alone.
+class GrpcPlugins : public grpc::ServerBuilderOption {
  public:
-  explicit GrpcReflection(bool on) : on_(on) {}
+  GrpcPlugins(bool reflection, bool channelz)
+      : reflection_(reflection), channelz_(channelz) {}
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
-    auto plugin =
+    auto reflection =
         std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
-    std::erase_if(*plugins, [&plugin](const auto& other) {
-      return other->name() == plugin->name();
+    std::erase_if(*plugins, [&](const auto& plugin) {
+      const std::string name = plugin->name();
+      return name == reflection->name() ||
+             (name == "channelz_service" && !channelz_);
     });
-    if (on_) plugins->push_back(std::move(plugin));
+    if (reflection_) plugins->push_back(std::move(reflection));
   }
 
  private:
-  const bool on_;
+  const bool reflection_;
+  const bool channelz_;
 };
 
 #ifdef GRPCCOMMON_OWN_REFLECTION
@@ -552,6 +559,8 @@ Server& Server::OnStopped(std::function<void()> hook) {
 }
 
 absl::Status Server::Impl::Listen() {
+  // Builders have it that are made later.
+  if (options.channelz) grpc::channelz::experimental::InitChannelzService();
   grpc::ServerBuilder builder;
   AddArguments(options, builder);
   struct Port {
@@ -587,17 +596,19 @@ absl::Status Server::Impl::Listen() {
     names.emplace_back("grpc.health.v1.Health");
     names.emplace_back("grpc.reflection.v1.ServerReflection");
     names.emplace_back("grpc.reflection.v1alpha.ServerReflection");
+    if (options.channelz) names.emplace_back("grpc.channelz.v1.Channelz");
     for (const grpc::Service* service : unguarded) AddName(*service, names);
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
   }
 #endif
 #ifdef GRPCCOMMON_OWN_REFLECTION
-  builder.SetOption(std::make_unique<GrpcReflection>(false));
+  const bool grpc_reflection = false;
 #else
-  builder.SetOption(std::make_unique<GrpcReflection>(options.reflection));
+  const bool grpc_reflection = options.reflection;
 #endif
-  if (options.channelz) grpc::channelz::experimental::InitChannelzService();
+  builder.SetOption(
+      std::make_unique<GrpcPlugins>(grpc_reflection, options.channelz));
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
       factories;

@@ -239,7 +239,7 @@ struct ServerOptions {
 
   /// grpc.reflection v1 and v1alpha.
   bool reflection = true;
-  /// grpc.channelz; from then on for every server of the process.
+  /// grpc.channelz, open to anyone as reflection is; tells of all who set this.
   bool channelz = false;
 
   /// observe
