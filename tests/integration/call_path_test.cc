@@ -893,12 +893,12 @@ TEST(CallbackStreamTest, NobodyGetsAMessageThatNobodyMayObserve) {
 // A unary call whose client does not read the reply, which is larger than what
 // the server may send until it does.
 TEST_P(StyleTest, AReplyOnItsWayIsNotCutByTheEnd) {
-  constexpr int kBytes = 16 << 20;
+  constexpr std::size_t kBytes = 16 << 20;
   TestServer server(GetParam(), false, {},
                     {.max_receive_message_bytes = 2 * kBytes,
                      .max_send_message_bytes = 2 * kBytes});
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(2 * kBytes);
+  arguments.SetMaxReceiveMessageSize(static_cast<int>(2 * kBytes));
   const auto channel = grpc::CreateCustomChannel(
       server.address(), grpc::InsecureChannelCredentials(), arguments);
   grpc::ClientContext context;

@@ -54,7 +54,6 @@ using test::EchoProbe;
 using test::EchoRequest;
 using test::EchoResponse;
 using test::EchoService;
-using test::Style;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
@@ -651,7 +650,7 @@ TEST_F(ServerTest, ChannelzTellsOfTheServersThatHaveIt) {
   for (const Server* const server : {first.get(), second.get()}) {
     ASSERT_THAT(ask(*server), IsOk());
     const google::protobuf::UnknownFieldSet& fields =
-        servers.GetReflection()->GetUnknownFields(servers);
+        google::protobuf::Empty::GetReflection()->GetUnknownFields(servers);
     int count = 0;
     for (int i = 0; i < fields.field_count(); ++i) {
       if (fields.field(i).number() == 1) ++count;  // repeated Server server
