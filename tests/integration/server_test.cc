@@ -23,7 +23,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -33,7 +32,7 @@
 #include "grpccommon/testing/certificates.h"
 #include "grpccommon/testing/recording_log_sink.h"
 #include "grpccommon/testing/status_matchers.h"
-#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/impl/client_unary_call.h"
 #include "support/echo_services.h"
 #include "support/test_server.h"
 #ifdef GRPCCOMMON_OWN_REFLECTION
@@ -609,13 +608,19 @@ TEST_F(ServerTest, AnswersReflectionForFilesSymbolsAndExtensions) {
 }
 #endif
 
+// What gRPC counts of the servers of this process, as JSON.
+std::string ServersOfChannelz() {
+  char* const json = grpc_channelz_get_servers(0);
+  std::string servers(json);
+  gpr_free(json);
+  return servers;
+}
+
 TEST_F(ServerTest, WithoutChannelzGrpcDoesNotCountCalls) {
   auto server = *Create({.grpc_address = "127.0.0.1:0"});
   ASSERT_THAT(server->Start(), IsOk());
   EXPECT_THAT(Echo(Plaintext(server->grpc_port())), IsOk());
-  char* const json = grpc_channelz_get_servers(0);
-  EXPECT_THAT(std::string(json), ::testing::Not(HasSubstr("callsStarted")));
-  gpr_free(json);
+  EXPECT_THAT(ServersOfChannelz(), ::testing::Not(HasSubstr("callsStarted")));
 }
 
 TEST_F(ServerTest, ChannelzTellsOfTheServersThatHaveIt) {
@@ -630,19 +635,13 @@ TEST_F(ServerTest, ChannelzTellsOfTheServersThatHaveIt) {
   // kept as it came.
   google::protobuf::Empty servers;
   const auto ask = [&servers](const Server& server) {
+    const grpc::internal::RpcMethod method(
+        "/grpc.channelz.v1.Channelz/GetServers",
+        grpc::internal::RpcMethod::NORMAL_RPC);
     grpc::ClientContext context;
-    grpc::Status status;
-    absl::Notification done;
-    grpc::TemplatedGenericStub<google::protobuf::Empty, google::protobuf::Empty>
-        stub(Plaintext(server.grpc_port()));
-    const google::protobuf::Empty request;
-    stub.UnaryCall(&context, "/grpc.channelz.v1.Channelz/GetServers", {},
-                   &request, &servers, [&](grpc::Status s) {
-                     status = std::move(s);
-                     done.Notify();
-                   });
-    done.WaitForNotification();
-    return status;
+    return grpc::internal::BlockingUnaryCall<google::protobuf::Empty,
+                                             google::protobuf::Empty>(
+        Plaintext(server.grpc_port()).get(), method, &context, {}, &servers);
   };
   const auto first = create(true);
   const auto second = create(true);
@@ -656,11 +655,9 @@ TEST_F(ServerTest, ChannelzTellsOfTheServersThatHaveIt) {
       if (fields.field(i).number() == 1) ++count;  // repeated Server server
     }
     EXPECT_EQ(count, 2);
-    // Its end may be counted after the client has heard of it.
-    char* const json = grpc_channelz_get_servers(0);
-    EXPECT_THAT(std::string(json), HasSubstr("callsStarted"));
-    gpr_free(json);
   }
+  // Their ends may be counted after the client has heard of them.
+  EXPECT_THAT(ServersOfChannelz(), HasSubstr("callsStarted"));
   EXPECT_THAT(ask(*without), StatusIs(grpc::StatusCode::UNIMPLEMENTED));
 }
 

@@ -63,11 +63,9 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
   }
   grpc_call* const core_call = call.call();
   grpc_completion_queue* const queue = call.cq()->cq();
-  // A handler that has not returned keeps its call, and so does a batch whose
-  // reaction is still to be run. Otherwise another thread may be done with the
-  // call once this is started; a reference is dear, since gRPC looks for work
-  // when it is given up.
-  const bool kept = call_ == core_call || run_ != count_;
+  // Otherwise another thread may be done with the call once this is started. A
+  // reference is dear: gRPC looks for work when it is given up.
+  const bool kept = KeepsCall();
   if (!kept) grpc_call_ref(core_call);
   grpc_completion_queue_thread_local_cache_init(queue);
   start();
@@ -98,7 +96,7 @@ class InlineCompletions::OtherReaction : public grpc_completion_queue_functor {
   if (LongHandlers::Leave(*held_back_)) {
     // Where nothing has come here the reply goes by way of the queue, if there
     // is one yet, and so may the end of its call.
-    if (call_ != nullptr || run_ != count_) {
+    if (KeepsCall()) {
       Start(held_back_->ops, held_back_->call);
     } else {
       held_back_->Start();

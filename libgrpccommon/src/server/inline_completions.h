@@ -98,6 +98,9 @@ class InlineCompletions {
   };
   class OtherReaction;
 
+  // A handler that has not returned keeps its call, and so does a batch whose
+  // reaction is still to be run.
+  bool KeepsCall() const { return call_ != nullptr || run_ != count_; }
   static void RunSustained(grpc_completion_queue_functor* tag, int ok);
 
   // Constant-initialised and of the library alone, so read without a guard.

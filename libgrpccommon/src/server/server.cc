@@ -601,8 +601,6 @@ absl::Status Server::Impl::Listen() {
     reflection = internal::CreateReflectionService(std::move(names));
     builder.RegisterService(reflection.get());
   }
-#endif
-#ifdef GRPCCOMMON_OWN_REFLECTION
   const bool grpc_reflection = false;
 #else
   const bool grpc_reflection = options.reflection;
